@@ -1,0 +1,106 @@
+"""Decode an image, and bring every stored mode to 8-bit grey or RGB; policies in the package."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Transpose
+
+from imagemill.images.header import Header, guarded, opened
+from imagemill.images.outcome import Limits, Unreadable
+
+BACKGROUND = 255
+"""Grey level that shows through transparent pixels: white, as on most product pages."""
+
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+def read(data: bytes, limits: Limits) -> tuple[Header, Image.Image]:
+    """Decode the upright first frame, in mode "L" or "RGB"; raises ``Unreadable``."""
+    header, image = opened(data, limits)
+    # In one piece: libjpeg cannot wait for more of an arithmetic-coded scan.
+    image.decodermaxblock = max(image.decodermaxblock, len(data))
+    with guarded(header.format):
+        image.load()
+        pixels = _convert(image, header)
+    turn = _UPRIGHT.get(header.orientation)
+    pixels = pixels.transpose(turn) if turn is not None else pixels
+    pixels.info = {}
+    return header, pixels
+
+
+def _convert(image: Image.Image, header: Header) -> Image.Image:
+    if header.mode == "LA" and image.mode == "RGBA":
+        image = Image.merge("LA", (image.getchannel("R"), image.getchannel("A")))
+    if header.alpha and image.mode in ("1", "L", "P", "RGB"):
+        image = _with_alpha(image, header)
+    convert = _CONVERT.get(image.mode)
+    if convert is None:
+        raise Unreadable("unsupported_mode", f"{header.format}: mode {header.mode}")
+    return convert(image, header)
+
+
+def _with_alpha(image: Image.Image, header: Header) -> Image.Image:
+    """Turn the transparent colour or palette entries that a file names into alpha."""
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and header.bits > 8:
+        # Pillow keeps 8 of 16 bits, too few to tell the transparent colour from its neighbours.
+        raise Unreadable("unsupported_mode", f"{header.format}: a transparent 16-bit colour")
+    if isinstance(key, tuple):
+        image.info["transparency"] = tuple(level & 255 for level in key)
+    elif isinstance(key, int) and image.mode == "L" and header.format == "PNG":
+        # The key is in stored levels, the pixels are already spread over 0 to 255.
+        most = 2**header.bits - 1
+        image.info["transparency"] = (key & most) * 255 // most
+    return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+
+
+def _to(mode: str) -> Callable[[Image.Image, Header], Image.Image]:
+    return lambda image, _: image.convert(mode)
+
+
+def _composite(image: Image.Image, mode: str, opaque: str) -> Image.Image:
+    image = image if image.mode == mode else image.convert(mode)
+    canvas = Image.new(opaque, image.size, (BACKGROUND,) * len(opaque))
+    canvas.paste(image, mask=image)
+    return canvas
+
+
+def _grey_on_white(image: Image.Image, _: Header) -> Image.Image:
+    return _composite(image, "LA", "L")
+
+
+def _colour_on_white(image: Image.Image, _: Header) -> Image.Image:
+    return _composite(image, "RGBA", "RGB")
+
+
+def _scale(image: Image.Image, header: Header) -> Image.Image:
+    """Map levels 0 to ``2**bits - 1`` to 0 to 255, rounded; never by what the image spans."""
+    levels = np.asarray(image)
+    most = 2 ** min(header.bits, 16) - 1
+    if levels.min() < 0 or levels.max() > most:
+        raise Unreadable("unsupported_mode", f"{header.format}: levels outside 0 to {most}")
+    table = ((np.arange(most + 1) * 255 + most // 2) // most).astype(np.uint8)
+    pixels = table[levels]
+    key = image.info.get("transparency")
+    if key is not None:
+        pixels[levels == key] = BACKGROUND
+    return Image.fromarray(pixels)
+
+
+_CONVERT: dict[str, Callable[[Image.Image, Header], Image.Image]] = {
+    # Converted even to its own mode: a copy, without Pillow's file object behind it.
+    **dict.fromkeys(("1", "L"), _to("L")),
+    **dict.fromkeys(("RGB", "P", "CMYK", "YCbCr", "LAB"), _to("RGB")),
+    **dict.fromkeys(("LA", "La"), _grey_on_white),
+    **dict.fromkeys(("RGBA", "PA"), _colour_on_white),
+    **dict.fromkeys(("I", "I;16", "I;16L", "I;16B", "I;16N"), _scale),
+}

@@ -1,0 +1,172 @@
+"""Layouts: what a key, and the row of a table beside it, say about an image."""
+
+import re
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field
+
+from imagemill.config import Section
+from imagemill.errors import ConfigError, SourceError, suggest
+
+SAYS = ("label", "identity", "group", "split")
+"""What a layout can tell."""
+
+Says = Literal["label", "identity", "group", "split"]
+
+
+class Join(Section):
+    """A table that says more about each key."""
+
+    table: str
+    """Name of the table in the config's ``tables``."""
+    key: str
+    """The table's column with the key."""
+    columns: dict[Says, str]
+    """What is told, by which column of the table."""
+    prefix: str = ""
+    """What the table's keys begin with and the source's do not, such as ``photos/``."""
+    rename: dict[str, str] = Field(default={})
+    """Other names for labels of the table."""
+
+
+class ImageFolder(Section):
+    """Folders whose names tell something, outermost first."""
+
+    kind: Literal["imagefolder"]
+    folders: list[Says]
+    join: Join | None
+    constants: dict[Says, str]
+
+    def pattern(self) -> str:
+        """Return the regular expression that a key has to match."""
+        levels = [f"(?P<{name}>[^/]+)/" for name in self.folders]
+        return f"^{''.join(levels)}.+$"
+
+
+class Flat(Section):
+    """File names that tell something, by a pattern with named groups."""
+
+    kind: Literal["flat"]
+    pattern_: Annotated[str, Field(alias="pattern", serialization_alias="pattern")]
+    join: Join | None
+    constants: dict[Says, str]
+
+    def pattern(self) -> str:
+        """Return the regular expression that a key has to match."""
+        return f"^(?:{self.pattern_})$"
+
+
+class TableLayout(Section):
+    """Keys tell nothing; the table tells all."""
+
+    kind: Literal["table"]
+    join: Join
+    constants: dict[Says, str]
+
+    def pattern(self) -> str:
+        """Return the regular expression that a key has to match."""
+        return "^.+$"
+
+
+Layout = Annotated[ImageFolder | Flat | TableLayout, Field(discriminator="kind")]
+
+
+def assign(
+    listing: pl.DataFrame, layouts: dict[str, Layout], tables: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Add the columns of ``SAYS`` and ``misfit`` to a frame with ``source`` and ``key``.
+
+    ``misfit`` is null or why nothing can be told: ``no_layout`` or ``no_label``. An identity
+    that bears no label is its own label. Rows keep their order.
+    """
+    parts = [
+        _assign_one(listing.with_row_index("row").filter(source=name), name, layout, tables)
+        for name, layout in layouts.items()
+    ]
+    told = pl.concat([_nothing_told(listing), *parts]).sort("row").drop("row")
+    return told.with_columns(pl.coalesce("label", "identity").alias("label")).with_columns(
+        pl.when(pl.col("misfit").is_null() & pl.col("label").is_null())
+        .then(pl.lit("no_label"))
+        .otherwise("misfit")
+        .alias("misfit")
+    )
+
+
+def unit() -> pl.Expr:
+    """Return what ``min_images`` counts: the identity, or the label where there is none."""
+    return pl.coalesce("identity", "label")
+
+
+def _nothing_told(listing: pl.DataFrame) -> pl.DataFrame:
+    empty = listing.clear().with_row_index("row")
+    return empty.with_columns(pl.lit(None, pl.String).alias(name) for name in (*SAYS, "misfit"))
+
+
+def _assign_one(
+    rows: pl.DataFrame, name: str, layout: Layout, tables: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    columns = rows.columns
+    rows = _by_pattern(rows, layout.pattern())
+    if layout.join is not None:
+        rows = _joined(rows, name, layout.join, tables)
+    return rows.with_columns(
+        pl.lit(value).alias(key) if rows[key].is_null().all() else pl.col(key)
+        for key, value in layout.constants.items()
+    ).select(*columns, *SAYS, "misfit")
+
+
+def _by_pattern(rows: pl.DataFrame, pattern: str) -> pl.DataFrame:
+    try:
+        names = [name for name in re.compile(pattern).groupindex if name in SAYS]
+    except re.error as error:
+        raise ConfigError(f"layout pattern {pattern}: {error}") from error
+    fits = pl.col("key").str.contains(pattern)
+    told = [
+        pl.col("key").str.extract_groups(pattern).struct.field(name).alias(name) for name in names
+    ]
+    blank = [pl.lit(None, pl.String).alias(name) for name in SAYS if name not in names]
+    misfit = pl.when(~fits).then(pl.lit("no_layout")).alias("misfit")
+    return rows.with_columns(*told, *blank, misfit)
+
+
+def _joined(
+    rows: pl.DataFrame, name: str, join: Join, tables: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    where = f"sources.{name}.layout.join"
+    if join.table not in tables:
+        raise ConfigError(f"{where}.table: no table {join.table}{suggest(join.table, tables)}")
+    table = tables[join.table]
+    for column in (join.key, *join.columns.values()):
+        if column not in table.columns:
+            raise ConfigError(f"{where}: no column {column}{suggest(column, table.columns)}")
+    said = table.select(
+        pl.col(join.key).alias("_key"),
+        *[pl.col(column).alias(f"_{says}") for says, column in join.columns.items()],
+    ).unique()
+    if "label" in join.columns:
+        said = said.with_columns(pl.col("_label").replace(join.rename))
+    _refuse_contradictions(said, join)
+    joined = rows.with_columns((join.prefix + pl.col("key")).alias("_key")).join(
+        said, on="_key", how="left"
+    )
+    return joined.with_columns(
+        *[pl.coalesce(f"_{says}", says).alias(says) for says in join.columns], _unlabelled(join)
+    )
+
+
+def _unlabelled(join: Join) -> pl.Expr:
+    """Return the misfit of each row: a key that the table tells no label has none."""
+    if "label" not in join.columns:
+        return pl.col("misfit")
+    missing = pl.col("misfit").is_null() & pl.col("_label").is_null()
+    return pl.when(missing).then(pl.lit("no_label")).otherwise("misfit").alias("misfit")
+
+
+def _refuse_contradictions(said: pl.DataFrame, join: Join) -> None:
+    twice = said.filter(pl.col("_key").is_duplicated())["_key"].sort()
+    if len(twice):
+        raise SourceError(
+            f"tables.{join.table}: {twice.n_unique():,} keys have several rows that say different "
+            f"things, first {join.key} = {twice[0]}. Leave one row a key."
+        )

@@ -1,0 +1,200 @@
+"""Splits that share nothing: check the given ones, or assign new ones; then the final manifest."""
+
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field
+
+from imagemill import clusters, layouts
+from imagemill.config import Section
+from imagemill.errors import GateError
+from imagemill.progress import say
+from imagemill.tables import LEAKS, MANIFEST
+
+Bond = Literal["copies", "group", "identity"]
+
+
+class Config(Section):
+    """Where splits come from, and what must not lie on both sides of one."""
+
+    splits: Literal["given", "assigned"]
+    """Taken from the sources, or made here."""
+    fractions: dict[str, Annotated[float, Field(gt=0, le=1)]]
+    """Share of the units for each assigned split."""
+    seed: int
+    """Of the assignment."""
+    together: list[Bond]
+    """What must stay in one split: verified copies, groups, identities."""
+    remove_from: list[str]
+    """Given splits that lose an image which leaks, the first named first."""
+    gate: Literal["fail", "warn"]
+    """What a leak that remains does to the build."""
+    min_images: Annotated[int, Field(ge=1)]
+    """Images that an identity or label must have in the end."""
+
+
+def decide(
+    samples: pl.DataFrame, verdicts: pl.DataFrame, pairs: pl.DataFrame, config: Config
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the final manifest and the leaks found, as ``tables.MANIFEST`` and ``LEAKS``.
+
+    Raises ``GateError`` when a leak remains and the gate is set to fail.
+    """
+    said = samples.drop("label", "reason", "detail", "kept_as")
+    rows = said.join(verdicts, on="sample", how="left", maintain_order="left")
+    if config.splits == "assigned":
+        rows = _assign(rows, pairs, config)
+    found = _across(rows, pairs, config)
+    gone = _leavers(found, config)
+    rows = _remove(rows, pl.col("sample").is_in(gone), "leak")
+    rows = _remove(rows, _few(config.min_images), "identity_too_small")
+    _gate(_across(rows, pairs, config), config)
+    return rows.select(*MANIFEST.columns), _blamed(found, gone)
+
+
+IN = pl.col("verdict") == "keep"
+
+
+def _few(min_images: int) -> pl.Expr:
+    return IN.sum().over(layouts.unit()) < min_images
+
+
+def _remove(rows: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
+    hit = IN & which
+    longer = pl.col("reasons").list.concat(pl.lit([reason], pl.List(pl.String)))
+    return rows.with_columns(
+        pl.when(hit).then(longer).otherwise("reasons").alias("reasons"),
+        pl.when(hit).then(pl.lit("remove")).otherwise("verdict").alias("verdict"),
+    )
+
+
+def _assign(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Give each unit of bound samples a split by a hash of the unit's least content hash."""
+    kept = rows.filter(IN)
+    bonds = _bonds(kept, pairs, config.together)
+    units = clusters.connected(bonds)
+    chosen = {
+        digest: _draw(units.get(digest, digest), config) for digest in kept["digest"].unique()
+    }
+    split = pl.col("digest").replace_strict(chosen, default=None, return_dtype=pl.String)
+    return rows.with_columns(pl.when(IN).then(split).alias("split"))
+
+
+def _bonds(kept: pl.DataFrame, pairs: pl.DataFrame, kinds: list[Bond]) -> list[tuple[str, str]]:
+    """Return pairs of content hashes that may not be parted."""
+    found: list[tuple[str, str]] = []
+    if "copies" in kinds:
+        here = pl.col("a").is_in(kept["digest"].implode()) & pl.col("b").is_in(
+            kept["digest"].implode()
+        )
+        found += pairs.filter(here).select("a", "b").iter_rows()
+    for kind in ("group", "identity"):
+        if kind in kinds:
+            least = pl.col("digest").min().over(kind).alias("least")
+            members = kept.filter(pl.col(kind).is_not_null()).select("digest", least)
+            found += members.iter_rows()
+    return found
+
+
+def _draw(unit: str, config: Config) -> str:
+    """Return the split of a unit: its hash, as a number in 0..1, on the cumulated fractions."""
+    number = int(sha256(f"{config.seed}:{unit}".encode()).hexdigest()[:12], 16) / 16**12
+    total = sum(config.fractions.values())
+    reached = 0.0
+    for name, share in config.fractions.items():
+        reached += share / total
+        if number < reached:
+            return name
+    return name
+
+
+def _across(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Return every pair of kept samples in different splits that share what must not be."""
+    kept = rows.filter(IN & pl.col("split").is_not_null()).sort("sample")
+    sides = kept.select("sample", "digest", "group", "identity", "split")
+    parts = [_same(sides, "digest", "bytes"), _alike(sides, pairs)]
+    parts += [_same(sides, kind, kind) for kind in ("group", "identity") if kind in config.together]
+    return pl.concat(parts).sort("a", "b", "kind")
+
+
+def _same(sides: pl.DataFrame, column: str, kind: str) -> pl.DataFrame:
+    left = sides.select(pl.col(column), a="sample", split_a="split")
+    right = sides.select(pl.col(column), b="sample", split_b="split")
+    pairs = left.join(right, on=column).filter(
+        pl.col("a") < pl.col("b"), pl.col("split_a") != pl.col("split_b")
+    )
+    return pairs.with_columns(
+        pl.lit(kind).alias("kind"),
+        pl.lit(None, pl.Int32).alias("distance"),
+        pl.lit(None, pl.String).alias("transform"),
+        pl.lit(None, pl.Float32).alias("score"),
+        pl.lit(None, pl.String).alias("removed"),
+    ).select(*LEAKS.columns)
+
+
+def _alike(sides: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    left = sides.select(digest_a="digest", sample_a="sample", split_a="split")
+    right = sides.select(digest_b="digest", sample_b="sample", split_b="split")
+    named = pairs.rename({"a": "digest_a", "b": "digest_b", "tier": "kind"})
+    both = named.join(left, on="digest_a").join(right, on="digest_b")
+    turned = pl.col("sample_a") > pl.col("sample_b")
+    return (
+        both.filter(pl.col("split_a") != pl.col("split_b"))
+        .with_columns(
+            pl.min_horizontal("sample_a", "sample_b").alias("a"),
+            pl.max_horizontal("sample_a", "sample_b").alias("b"),
+            pl.when(turned).then("split_b").otherwise("split_a").alias("split_a"),
+            pl.when(turned).then("split_a").otherwise("split_b").alias("split_b"),
+            pl.when(turned).then(_inverse()).otherwise("transform").alias("transform"),
+            pl.lit(None, pl.String).alias("removed"),
+        )
+        .select(*LEAKS.columns)
+    )
+
+
+def _inverse() -> pl.Expr:
+    """Return the transform that undoes another; a mirror with any turn undoes itself."""
+    return pl.col("transform").replace({"rot90": "rot270", "rot270": "rot90"})
+
+
+def _leavers(found: pl.DataFrame, config: Config) -> list[str]:
+    """Return the samples that go: of each leaking pair the one in the split named first."""
+    ranks = {split: rank for rank, split in enumerate(config.remove_from)}
+    last = len(ranks)
+    gone: set[str] = set()
+    for a, b, split_a, split_b in found.select("a", "b", "split_a", "split_b").iter_rows():
+        left, right = ranks.get(split_a, last), ranks.get(split_b, last)
+        if left != right and not gone & {a, b}:
+            gone.add(a if left < right else b)
+    return sorted(gone)
+
+
+def _blamed(found: pl.DataFrame, gone: list[str]) -> pl.DataFrame:
+    removed = pl.when(pl.col("a").is_in(gone)).then("a").when(pl.col("b").is_in(gone)).then("b")
+    return found.with_columns(removed.alias("removed"))
+
+
+def _gate(left: pl.DataFrame, config: Config) -> None:
+    if left.is_empty():
+        return
+    worst = left.sort(pl.col("score").neg(), "a", nulls_last=False).head(5)
+    shown = "\n".join(
+        f"  {row['a']} ({row['split_a']}) ~ {row['b']} ({row['split_b']}): {row['kind']}"
+        for row in worst.iter_rows(named=True)
+    )
+    message = (
+        f"leaks: {len(left):,} pairs still lie across splits, such as\n{shown}\n"
+        "Name the splits that may lose images in `leaks.remove_from`, use `leaks=assigned`, "
+        "or set `leaks.gate: warn`."
+    )
+    if config.gate == "fail":
+        raise GateError(message)
+    say(f"warning: {message}")
+
+
+def summary(manifest: pl.DataFrame, found: pl.DataFrame) -> str:
+    """Return the split sizes and the count of leaks in one line."""
+    sizes = manifest.filter(IN).group_by("split").len().sort("split")
+    said = ", ".join(f"{split or 'no split'} {count:,}" for split, count in sizes.iter_rows())
+    return f"leaks: {len(found):,} pairs across splits found; final splits: {said}"

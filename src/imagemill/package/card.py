@@ -1,0 +1,52 @@
+"""The dataset card that travels in a package."""
+
+import polars as pl
+
+from imagemill.about import About
+
+
+def render(about: About, manifest: pl.DataFrame) -> str:
+    """Return the card of a dataset in Markdown."""
+    kept = manifest.filter(verdict="keep")
+    lines = [
+        f"# {about.title}",
+        "",
+        f"- Licence: {about.licence}",
+        f"- Credit: {about.credit}",
+        f"- Images: {len(kept):,} of {len(manifest):,} listed",
+        "",
+        "## Splits and labels",
+        "",
+        *_table(kept.group_by("split", "label").len("images").sort("split", "label")),
+        "",
+        "## Sources",
+        "",
+        *_table(_by_source(manifest)),
+        "",
+        "## Left out",
+        "",
+        *_table(_reasons(manifest)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _by_source(manifest: pl.DataFrame) -> pl.DataFrame:
+    kept = (pl.col("verdict") == "keep").sum().alias("kept")
+    return manifest.group_by("source").agg(pl.len().alias("listed"), kept).sort("source")
+
+
+def _reasons(manifest: pl.DataFrame) -> pl.DataFrame:
+    removed = manifest.filter(verdict="remove").select(reason="reasons").explode("reason")
+    return removed.group_by("reason").len("images").sort("reason")
+
+
+def _table(frame: pl.DataFrame) -> list[str]:
+    cells = [[_cell(value) for value in row] for row in frame.iter_rows()]
+    rule = ["---"] * frame.width
+    return [f"| {' | '.join(row)} |" for row in [frame.columns, rule, *cells]]
+
+
+def _cell(value: object) -> str:
+    text = f"{value:,}" if isinstance(value, int) else str(value if value is not None else "-")
+    return text.replace("|", "\\|")

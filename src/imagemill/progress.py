@@ -1,0 +1,79 @@
+"""What people see while a stage works: a bar on a terminal, a line a minute elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+QUIET_INTERVAL = 60.0  # seconds between lines when there is no terminal
+
+
+def say(text: str) -> None:
+    """Print one line for people, at once, to standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class Advance(Protocol):
+    """Tells that ``count`` more units of work are done."""
+
+    def __call__(self, count: int) -> None:
+        """Add ``count``."""
+
+
+@contextmanager
+def progress(title: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show work on ``total`` units with counts, rate and time left."""
+    console = Console(stderr=True)
+    shown = _bar(console, title, total, unit) if console.is_terminal else _lines(title, total, unit)
+    with shown as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(console: Console, title: str, total: int, unit: str) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(title, total=total, rate="")
+        started = time.monotonic()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bars.update(task, advance=count, rate=_rate(done, started))
+
+        yield advance
+
+
+@contextmanager
+def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
+    started = said = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        now = time.monotonic()
+        if now - said >= QUIET_INTERVAL and done:
+            said = now
+            left = (total - done) * (now - started) / done
+            rate = _rate(done, started)
+            say(f"{title}: {done:,} of {total:,} {unit}, {rate}, {left / 60:.0f} min left")
+
+    yield advance
+
+
+def _rate(done: int, started: float) -> str:
+    return f"{done / max(time.monotonic() - started, 1e-3):,.0f}/s"

@@ -1,0 +1,72 @@
+"""How rich a picture is, and how unlike another: measured apart from the stages under test."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SIDE = 32
+LOW = 8
+
+Hash = NDArray[np.bool_]
+"""64 bits, as the ``imagehash`` library's ``phash`` sets them."""
+
+
+class Quality(NamedTuple):
+    """Figures of the grey levels 0..255 of a picture."""
+
+    sharpness: float
+    """Variance of the 4-neighbour Laplacian inside the border."""
+    brightness: float
+    """Mean."""
+    contrast: float
+    """Standard deviation."""
+    entropy: float
+    """Bits of the histogram."""
+
+
+def quality(picture: Image.Image) -> Quality:
+    """Return the figures of a picture of at least 3x3 pixels."""
+    grey = np.asarray(picture.convert("L"), dtype=np.float64)
+    sides = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    share = np.bincount(grey.astype(np.int64).ravel(), minlength=256) / grey.size
+    seen = share[share > 0]
+    return Quality(
+        sharpness=float((sides - 4 * grey[1:-1, 1:-1]).var()),
+        brightness=float(grey.mean()),
+        contrast=float(grey.std()),
+        entropy=float(-(seen * np.log2(seen)).sum()),
+    )
+
+
+def phash(picture: Image.Image) -> Hash:
+    """Return the perceptual hash: which low DCT coefficients lie above their median."""
+    grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    low = _BASIS @ np.asarray(grey, dtype=np.float64) @ _BASIS.T
+    bits: Hash = (low > np.median(low)).ravel()
+    return bits
+
+
+def phashes(picture: Image.Image) -> NDArray[np.bool_]:
+    """Return the hashes (8, 64) of a picture's rotations and mirrors, its own first."""
+    grey = picture.convert("L")
+    mirrored = grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turned = (start.rotate(90 * k, expand=True) for start in (grey, mirrored) for k in range(4))
+    return np.stack([phash(variant) for variant in turned])
+
+
+def distance(variants: NDArray[np.bool_], others: Iterable[Hash]) -> int:
+    """Return the fewest bits in which any of ``variants`` (8, 64) and of ``others`` differ."""
+    gaps = [int((variants != other).sum(axis=1).min()) for other in others]
+    return min(gaps, default=64)
+
+
+def _basis() -> NDArray[np.float64]:
+    k, n = np.mgrid[0:LOW, 0:SIDE]
+    basis: NDArray[np.float64] = 2 * np.cos(np.pi * k * (2 * n + 1) / (2 * SIDE))
+    return basis
+
+
+_BASIS = _basis()

@@ -1,0 +1,242 @@
+"""The tables that flow between stages: their columns, units, keys, and how they are stored.
+
+A table is written whole or not at all, with sorted rows and a fixed schema, so that equal
+content gives equal bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from imagemill.files import replacing
+
+Dtype = type[pl.DataType] | pl.DataType
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of table: file name, columns with their types, and the columns that sort it."""
+
+    file: str
+    columns: Mapping[str, Dtype]
+    key: tuple[str, ...]
+
+    def frame(self, rows: list[dict[str, object]] | None = None) -> pl.DataFrame:
+        """Return rows (none by default) as a frame with exactly this table's columns."""
+        return pl.DataFrame(rows or [], schema=dict(self.columns))
+
+    def write(self, folder: Path, frame: pl.DataFrame) -> None:
+        """Write ``frame`` to ``folder`` in key order.
+
+        Raises ``TypeError`` when a column is missing or has another type: a defect, not data.
+        """
+        chosen = frame.select(*self.columns)
+        if chosen.schema != pl.Schema(self.columns):
+            raise TypeError(f"{self.file}: got {chosen.schema}, promised {dict(self.columns)}")
+        with replacing(folder / self.file) as path:
+            chosen.sort(self.key, maintain_order=True).write_parquet(
+                path, compression="zstd", row_group_size=65_536
+            )
+
+    def read(self, folder: Path) -> pl.DataFrame:
+        """Read the table that another stage wrote to ``folder``."""
+        return pl.read_parquet(folder / self.file, columns=list(self.columns))
+
+
+def write_side_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write the label tables that came with the sources below ``folder``."""
+    place = folder / "tables"
+    place.mkdir()
+    for name, table in tables.items():
+        table.write_parquet(place / f"{name}.parquet", compression="zstd")
+
+
+def read_side_tables(folder: Path) -> dict[str, pl.DataFrame]:
+    """Read the label tables that ``scan`` wrote below ``folder``, by name."""
+    return {path.stem: pl.read_parquet(path) for path in sorted((folder / "tables").iterdir())}
+
+
+LISTING = Table(
+    "listing.parquet",
+    {
+        "source": pl.String,  # name of the source in the config
+        "key": pl.String,  # path below the source's root, with "/" between levels
+        "bytes": pl.Int64,
+        "digest": pl.String,  # sha256 of the content, hex
+        "wanted": pl.Boolean,  # false: its bytes are never fetched
+        "reason": pl.String,  # why not wanted; null when wanted
+    },
+    ("source", "key"),
+)
+"""What lies in the sources now; written by ``scan``."""
+
+INDEX = Table(
+    "index.parquet",
+    {
+        "source": pl.String,
+        "key": pl.String,
+        "bytes": pl.Int64,
+        "digest": pl.String,
+        "reason": pl.String,  # null when its bytes are held in a pack
+        "detail": pl.String,
+    },
+    ("source", "key"),
+)
+"""What became of every listed object; written by ``download``."""
+
+PLACES = Table(
+    "places.parquet",
+    {
+        "digest": pl.String,
+        "pack": pl.String,  # file name below packs/
+        "offset": pl.Int64,  # of the member's first content byte
+        "length": pl.Int64,
+    },
+    ("digest",),
+)
+"""Where the bytes of each content hash lie; written by ``download``."""
+
+SAMPLES = Table(
+    "samples.parquet",
+    {
+        "sample": pl.String,  # "<source>/<key>": names a row from here to the package
+        "source": pl.String,
+        "key": pl.String,
+        "digest": pl.String,
+        "label": pl.String,  # the class to learn
+        "identity": pl.String,  # the person or thing shown, where there is one
+        "group": pl.String,  # sender, product, patient, ...: shares more than its label
+        "split": pl.String,  # as given by the source; null where none is
+        "name": pl.String,  # file name without suffix, unique within its class
+        "reason": pl.String,  # why it is out already; null when in
+        "detail": pl.String,
+        "kept_as": pl.String,  # the sample that stands for these bytes, where another does
+    },
+    ("sample",),
+)
+"""One row for every listed object, with what it is said to show; written by ``merge``."""
+
+FACTS = Table(
+    "facts.parquet",
+    {
+        "digest": pl.String,
+        "reason": pl.String,  # why the image cannot be read; null when it can
+        "detail": pl.String,
+        "bytes": pl.Int64,
+        "format": pl.String,  # as found in the bytes, not in the name
+        "mode": pl.String,  # as stored, before conversion to L or RGB
+        "width": pl.Int32,  # pixels, upright
+        "height": pl.Int32,
+        "orientation": pl.Int8,  # EXIF, 1 to 8
+        "frames": pl.Int32,
+        "bits": pl.Int8,  # a channel
+        "exif": pl.Boolean,
+        "gps": pl.Boolean,
+        "ready": pl.Boolean,  # its own bytes meet the image contract
+        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 512
+        "brightness": pl.Float32,  # mean grey, 0..1
+        "contrast": pl.Float32,  # standard deviation of grey, 0..1
+        "entropy": pl.Float32,  # of the grey histogram, bits, 0..8
+        "pixels": pl.String,  # sha256 of the upright RGB pixels and their shape
+        "phash": pl.List(pl.UInt64),  # 8 perceptual hashes, one a transform of TRANSFORMS
+    },
+    ("digest",),
+)
+"""What the bytes of each distinct image determine; written by ``measure``."""
+
+THUMBS = Table(
+    "thumbs.parquet",
+    {"digest": pl.String, "thumb": pl.Binary},  # 32x32 grey, row by row
+    ("digest",),
+)
+"""A small picture of each readable image, for verification; written by ``measure``."""
+
+PAIRS = Table(
+    "pairs.parquet",
+    {
+        "a": pl.String,  # digests, a < b
+        "b": pl.String,
+        "tier": pl.String,  # pixels, perceptual
+        "distance": pl.Int32,  # differing bits of the perceptual hashes; 0 for pixels
+        "transform": pl.String,  # that takes b to a: one of TRANSFORMS
+        "score": pl.Float32,  # verified likeness, -1..1
+    },
+    ("a", "b"),
+)
+"""Verified pairs of distinct images that show the same thing; written by ``match``.
+
+Samples with equal bytes share a digest; they are known without a row here.
+"""
+
+VERDICTS = Table(
+    "verdicts.parquet",
+    {
+        "sample": pl.String,
+        "verdict": pl.String,  # keep, remove
+        "label": pl.String,
+        "reasons": pl.List(pl.String),  # why removed; empty when kept
+        "flags": pl.List(pl.String),  # worth knowing, no cause for removal
+        "kept_as": pl.String,  # the sample that is kept in its place
+    },
+    ("sample",),
+)
+"""Keep or remove, for every sample, with all reasons; written by ``clean``."""
+
+LEAKS = Table(
+    "leaks.parquet",
+    {
+        "a": pl.String,  # samples, in different splits
+        "b": pl.String,
+        "split_a": pl.String,
+        "split_b": pl.String,
+        "kind": pl.String,  # bytes, pixels, perceptual, group
+        "distance": pl.Int32,
+        "transform": pl.String,
+        "score": pl.Float32,
+        "removed": pl.String,  # the sample taken out because of it; null when none was
+    },
+    ("a", "b", "kind"),
+)
+"""Pairs of samples that would carry knowledge over a split; written by ``leaks``."""
+
+MANIFEST = Table(
+    "manifest.parquet",
+    {
+        "sample": pl.String,
+        "source": pl.String,
+        "key": pl.String,
+        "digest": pl.String,
+        "label": pl.String,
+        "identity": pl.String,
+        "group": pl.String,
+        "split": pl.String,
+        "name": pl.String,
+        "verdict": pl.String,
+        "reasons": pl.List(pl.String),
+        "flags": pl.List(pl.String),
+        "kept_as": pl.String,
+    },
+    ("sample",),
+)
+"""The final word on every listed object; written by ``leaks``, obeyed by ``package``."""
+
+CONTENTS = Table(
+    "manifest.parquet",
+    {
+        "member": pl.String,  # path inside the package
+        "sample": pl.String,
+        "split": pl.String,
+        "label": pl.String,
+        "class": pl.Int32,  # position of the label in the sorted list of labels
+        "digest": pl.String,  # sha256 of the source's bytes
+        "packaged": pl.String,  # sha256 of the bytes (or of the raw pixels) in the package
+        "bytes": pl.Int64,
+    },
+    ("member",),
+)
+"""What a package holds; travels in the package. Written by ``package``."""
+
+TRANSFORMS = ("none", "rot90", "rot180", "rot270", "flip", "flip90", "flip180", "flip270")
+"""Turns counter-clockwise by so many degrees, after a left-right mirror where it says flip."""

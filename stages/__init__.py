@@ -1,0 +1,1 @@
+"""One thin script a stage: read, work, write, one line of log."""

@@ -1,0 +1,30 @@
+"""Compose, check and write the config of one dataset; see ``imagemill.config``."""
+
+import sys
+from pathlib import Path
+
+from imagemill import clean, config, download, leaks, match, measure, merge, package, report, scan
+from imagemill.stage import reported
+
+SECTIONS: config.Sections = {
+    "scan": scan.Config,
+    "download": download.Config,
+    "merge": merge.Config,
+    "measure": measure.Config,
+    "match": match.Config,
+    "clean": clean.Config,
+    "leaks": leaks.Config,
+    "package": package.Config,
+    "report": report.Config,
+}
+"""The config model of every stage, in the order of the pipeline."""
+
+
+def main(dataset: str) -> None:
+    """Resolve the config of ``dataset`` in the project of the working directory."""
+    resolved = config.resolve(config.Project(Path.cwd()), dataset, SECTIONS)
+    config.write(Path("data") / dataset / "config.yaml", resolved)
+
+
+if __name__ == "__main__":
+    sys.exit(reported(lambda: main(sys.argv[1])))
