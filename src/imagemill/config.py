@@ -199,15 +199,21 @@ def _keys(conf: Path) -> set[str]:
     }
 
 
+def _body(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
 def _plain(composed: DictConfig, origins: "_Origins") -> dict[str, Any]:
-    body = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    for key in sorted(OmegaConf.missing_keys(body)):
-        raise ConfigError(f"{origins.of(key)}: needs a value; none is given")
+    body = _body(composed)
     try:
-        plain: dict[str, Any] = OmegaConf.to_container(body, resolve=True)  # type: ignore[assignment]
+        missing = sorted(OmegaConf.missing_keys(body))
+        plain: Any = OmegaConf.to_container(body, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{origins.of(error.full_key or '')}: {_first_line(error)}") from error
-    return plain
+        key = error.full_key or ""
+        raise ConfigError(f"{origins.file(key)}: {key}: {_first_line(error)}") from error
+    if missing:
+        raise ConfigError(f"{origins.of(missing[0])}: needs a value; none is given")
+    return dict(plain)
 
 
 def _refuse_untracked(plain: Mapping[str, Any], origins: "_Origins") -> None:
@@ -230,7 +236,7 @@ def _deep_keys(value: Any, path: str = "") -> Iterator[str]:
 
 
 SHARED = ("about", "limit", "sources", "tables")
-"""What a dataset's file says once and several sections refer to."""
+"""What a dataset's file says once, for the sections that refer to it."""
 
 
 def _refuse_unknown_tops(plain: Mapping[str, Any], sections: Sections, origins: "_Origins") -> None:
@@ -244,18 +250,32 @@ def _checked(name: str, value: Any, model: type[Section], origins: "_Origins") -
     try:
         return model.model_validate(value).model_dump(mode="json")
     except ValidationError as error:
-        lines = [_explain(name, each, model, origins) for each in error.errors()]
+        lines = [_explain(name, each, value, model, origins) for each in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
-def _explain(section: str, error: Any, model: type[Section], origins: "_Origins") -> str:
-    path = [str(part) for part in error["loc"]]
+def _explain(
+    section: str, error: Any, value: Any, model: type[Section], origins: "_Origins"
+) -> str:
+    path = _keys_only(error["loc"], value)
     where = origins.of(".".join([section, *path]))
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key{suggest(path[-1], _siblings(model, path))}"
     if error["type"] == "missing":
         return f"{where}: needs a value; none is given"
     return f"{where}: {error['msg']}; got {error['input']!r}"
+
+
+def _keys_only(location: tuple[int | str, ...], value: Any) -> list[str]:
+    """Return pydantic's location without the names of union members, which no file has."""
+    path = []
+    for part in location[:-1]:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+            path.append(str(part))
+        elif isinstance(part, int):
+            path.append(str(part))
+    return [*path, str(location[-1])]
 
 
 def _siblings(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -274,7 +294,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for each in inner for model in _models(each)]
 
 
-_WRITTEN_LAYOUT = re.compile(r"^\w+\.layouts\.([^.]+)")
+_REFERENCE = re.compile(r"^\$\{(?:(?:pick|omit):\$\{)?([\w.]+)\}(?:,(\w+)\})?$")
 
 
 class _Origins:
@@ -287,16 +307,28 @@ class _Origins:
         self._dataset = dataset
         self._overrides = overrides
         self._choices = composed.hydra.runtime.choices
+        self._raw = OmegaConf.to_container(_body(composed), resolve=False)
 
     def of(self, key: str) -> str:
-        """Return ``file: key`` for a key of the composed config."""
-        key = _WRITTEN_LAYOUT.sub(r"sources.\1.layout", key)
-        for shared in SHARED:  # scan.sources.x is written as sources.x
-            if f".{shared}." in f".{key}." and key.split(".", maxsplit=1)[0] not in SHARED:
-                key = key[key.index(shared) :]
-        return f"{self._file(key)}: {key}"
+        """Return ``file: key`` for a key of the composed config, where its value was written."""
+        written = self._written(key.split("."))
+        return f"{self.file(written)}: {written}"
 
-    def _file(self, key: str) -> str:
+    def _written(self, path: list[str]) -> str:
+        """Follow the references on the way to a key: ``scan.limit`` is written as ``limit``."""
+        value: Any = self._raw
+        for depth, part in enumerate(path):
+            value = value.get(part) if isinstance(value, Mapping) else None
+            found = _REFERENCE.match(value) if isinstance(value, str) else None
+            if found:
+                rest = path[depth + 1 :]
+                if "pick:" in value and rest:
+                    rest.insert(1, found[2])
+                return self._written([*found[1].split("."), *rest])
+        return ".".join(path)
+
+    def file(self, key: str) -> str:
+        """Return the file that gave ``key`` its value."""
         if any(each.lstrip("+~").split("=")[0] == key for each in self._overrides):
             return f"params.yaml: datasets.{self._dataset}"
         own = self._project.conf / "dataset" / f"{self._dataset}.yaml"

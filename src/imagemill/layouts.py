@@ -38,7 +38,7 @@ class ImageFolder(Section):
     join: Join | None
     constants: dict[Says, str]
 
-    def pattern(self) -> str:
+    def expression(self) -> str:
         """Return the regular expression that a key has to match."""
         levels = [f"(?P<{name}>[^/]+)/" for name in self.folders]
         return f"^{''.join(levels)}.+$"
@@ -48,13 +48,14 @@ class Flat(Section):
     """File names that tell something, by a pattern with named groups."""
 
     kind: Literal["flat"]
-    pattern_: Annotated[str, Field(alias="pattern", serialization_alias="pattern")]
+    pattern: str
+    """A regular expression for the whole key, with groups such as ``(?P<identity>.+)``."""
     join: Join | None
     constants: dict[Says, str]
 
-    def pattern(self) -> str:
+    def expression(self) -> str:
         """Return the regular expression that a key has to match."""
-        return f"^(?:{self.pattern_})$"
+        return f"^(?:{self.pattern})$"
 
 
 class TableLayout(Section):
@@ -64,7 +65,7 @@ class TableLayout(Section):
     join: Join
     constants: dict[Says, str]
 
-    def pattern(self) -> str:
+    def expression(self) -> str:
         """Return the regular expression that a key has to match."""
         return "^.+$"
 
@@ -107,7 +108,7 @@ def _assign_one(
     rows: pl.DataFrame, name: str, layout: Layout, tables: dict[str, pl.DataFrame]
 ) -> pl.DataFrame:
     columns = rows.columns
-    rows = _by_pattern(rows, layout.pattern())
+    rows = _by_pattern(rows, layout.expression())
     if layout.join is not None:
         rows = _joined(rows, name, layout.join, tables)
     return rows.with_columns(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from hydra.utils import instantiate
 
 from imagemill import config
@@ -119,7 +120,11 @@ def _output(root: Path, dataset: str, name: str, *, keep: bool) -> Iterator[Path
     fresh = root / LOCAL / "tmp" / f"{dataset}.{name}"
     shutil.rmtree(fresh, ignore_errors=True)  # of a build that was killed; we hold the lock
     fresh.mkdir(parents=True)
+    builders = psutil.Process().parents()[:2]  # the shell that DVC starts, and DVC
     yield fresh
+    if not all(each.is_running() for each in builders):
+        # Another build may have put its own result here by now, or be about to.
+        raise BuildError(f"{name}: the build that started this was killed; its result is dropped")
     swap(fresh, target)
 
 

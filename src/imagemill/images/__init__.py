@@ -13,7 +13,7 @@ floats (``F``)         ``unsupported_mode``: they have no agreed range
 RGB, 8 bits            RGB, also where its channels are equal
 RGB, 16 bits           RGB: the high byte of each sample
 YCbCr, LAB             RGB
-CMYK, YCCK             RGB: 255 - min(255, ink + black), a JPEG's ink taken as inverted (Adobe)
+CMYK, YCCK             RGB: (1 - ink)(1 - black); ink in JPEGs is taken as inverted (Adobe's way)
 palette                RGB
 transparency           composited on white (alpha, transparent palette entry or colour)
 animation, pages       the first frame; of an APNG, its default image

@@ -20,7 +20,7 @@ _LONGEST_DETAIL = 160
 class Limits(NamedTuple):
     """The largest image that is decoded. Both limits are inclusive.
 
-    Besides the file, decoding takes 4 to 9 bytes of memory a pixel, and 17 for WebP and AVIF.
+    Besides the file, decoding takes 4 to 12 bytes of memory a pixel, and 16 for WebP.
     """
 
     max_pixels: int

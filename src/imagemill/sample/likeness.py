@@ -1,6 +1,6 @@
 """How rich a picture is, and how unlike another: measured apart from the stages under test."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,10 @@ from PIL import Image
 SIDE = 32
 LOW = 8
 
-Hash = NDArray[np.bool_]
-"""64 bits, as the ``imagehash`` library's ``phash`` sets them."""
+BITS = LOW * LOW
+
+Hashes = NDArray[np.bool_]
+"""Of 64 bits each, in the last axis, as the ``imagehash`` library's ``phash`` sets them."""
 
 
 class Quality(NamedTuple):
@@ -41,15 +43,15 @@ def quality(picture: Image.Image) -> Quality:
     )
 
 
-def phash(picture: Image.Image) -> Hash:
+def phash(picture: Image.Image) -> Hashes:
     """Return the perceptual hash: which low DCT coefficients lie above their median."""
     grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     low = _BASIS @ np.asarray(grey, dtype=np.float64) @ _BASIS.T
-    bits: Hash = (low > np.median(low)).ravel()
+    bits: Hashes = (low > np.median(low)).ravel()
     return bits
 
 
-def phashes(picture: Image.Image) -> NDArray[np.bool_]:
+def phashes(picture: Image.Image) -> Hashes:
     """Return the hashes (8, 64) of a picture's rotations and mirrors, its own first."""
     grey = picture.convert("L")
     mirrored = grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -57,10 +59,16 @@ def phashes(picture: Image.Image) -> NDArray[np.bool_]:
     return np.stack([phash(variant) for variant in turned])
 
 
-def distance(variants: NDArray[np.bool_], others: Iterable[Hash]) -> int:
-    """Return the fewest bits in which any of ``variants`` (8, 64) and of ``others`` differ."""
-    gaps = [int((variants != other).sum(axis=1).min()) for other in others]
-    return min(gaps, default=64)
+def distance(some: Hashes, others: Sequence[Hashes]) -> int:
+    """Return the fewest bits in which any of ``some`` (8, 64) and any of all ``others`` differ.
+
+    Both sides are turned: the median moves with a mirror's signs, so that turning the one or the
+    other gives distances up to 6 bits apart.
+    """
+    if not others:
+        return BITS
+    left, right = (2 * bits.astype(np.int64) - 1 for bits in (some, np.concatenate(others)))
+    return int(BITS - (left @ right.T).max()) // 2
 
 
 def _basis() -> NDArray[np.float64]:

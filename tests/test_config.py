@@ -1,0 +1,187 @@
+"""A config that cannot be built from says so in one line: file, key, what to do."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imagemill import config
+from imagemill.errors import ConfigError
+from stages.config import SECTIONS
+from tests.conftest import PETS, Project
+
+
+def resolve(project: Project, dataset: str = "pets") -> dict[str, object]:
+    return config.resolve(config.Project(project.root), dataset, SECTIONS)
+
+
+def refusal(project: Project, dataset: str = "pets") -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(project, dataset)
+    return str(caught.value)
+
+
+def test_the_resolved_config_has_one_section_a_stage(project: Project) -> None:
+    assert list(resolve(project)) == list(SECTIONS)
+
+
+def test_an_override_in_params_reaches_its_section(project: Project) -> None:
+    project.datasets(pets=["merge.min_images=3"])
+    resolved = resolve(project)
+    assert resolved["merge"]["min_images"] == 3  # type: ignore[index]
+    assert resolved["scan"]["min_images"] == 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize("choice", ["hdf5", "imagefolder", "[imagefolder,hdf5]"])
+def test_a_group_is_swapped_for_one_dataset(project: Project, choice: str) -> None:
+    project.datasets(pets=[f"package={choice}"])
+    formats = resolve(project)["package"]["formats"]  # type: ignore[index]
+    assert {name for name, value in formats.items() if value} == set(choice.strip("[]").split(","))
+
+
+BAD = {
+    "a value of the wrong type": (
+        ["clean.min_side=small"],
+        "params.yaml: datasets.pets: clean.min_side: Input should be a valid integer; got 'small'",
+    ),
+    "a value out of range": (
+        ["merge.min_images=0"],
+        "params.yaml: datasets.pets: merge.min_images: Input should be greater than or equal to 1;"
+        " got 0",
+    ),
+    "a misspelt key in an override": (
+        ["clean.minside=3"],
+        "params.yaml: datasets.pets: clean.minside=3: no such key; did you mean clean.min_side?",
+    ),
+    "an unknown choice": (
+        ["package=hdf6"],
+        "params.yaml: datasets.pets: package=hdf6: no file conf/package/hdf6.yaml;"
+        " did you mean hdf5?",
+    ),
+    "an override that is none": (
+        ["merge.min_images"],
+        "params.yaml: datasets.pets: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "message"), BAD.values(), ids=BAD)
+def test_a_bad_override_names_its_place_and_the_fix(
+    project: Project, overrides: list[str], message: str
+) -> None:
+    project.datasets(pets=overrides)
+    said = refusal(project)
+    assert said.startswith(message)
+    assert "\n" not in said
+
+
+WRONG_FILES = {
+    "a misspelt key": (
+        "clean: {minside: 3}",
+        "conf/dataset/pets.yaml: clean.minside: unknown key; did you mean min_side?",
+    ),
+    "a misspelt key of a source": (
+        "limit: null\nsources: {pets: {pth: there}}",
+        "conf/dataset/pets.yaml: sources.pets.pth: unknown key; did you mean path?",
+    ),
+    "a misspelt key of a layout": (
+        "sources: {pets: {layout: {folder: [label]}}}",
+        "conf/dataset/pets.yaml: sources.pets.layout.folder: unknown key; did you mean folders?",
+    ),
+    "an unknown section": (
+        "cleen: {min_side: 3}",
+        "conf/dataset/pets.yaml: cleen: unknown key; did you mean clean?",
+    ),
+    "a key that DVC would not see": (
+        "about: {size: 3}",
+        "conf/dataset/pets.yaml: about.size: DVC's run-cache ignores keys called nfiles or size",
+    ),
+    "an interpolation of nothing": (
+        "about: {credit: '${abuot.title}'}",
+        "conf/dataset/pets.yaml: about.credit: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_a_mistake_in_a_dataset_file_names_file_key_and_fix(
+    project: Project, text: str, message: str
+) -> None:
+    merged = _merged(yaml.safe_load(PETS), yaml.safe_load(text))
+    project.conf("dataset/pets.yaml", "# @package _global_\n" + yaml.safe_dump(merged))
+    said = refusal(project)
+    assert said.startswith(message)
+    assert "\n" not in said
+
+
+def _merged(base: dict[str, object], more: dict[str, object]) -> dict[str, object]:
+    for key, value in more.items():
+        old = base.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        base[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return base
+
+
+def test_a_mistake_in_a_group_file_names_that_file(project: Project) -> None:
+    path = project.root / "conf/clean/standard.yaml"
+    path.write_text(path.read_text().replace("min_side: 48", "min_side: big"))
+    assert refusal(project).startswith("conf/clean/standard.yaml: clean.min_side: ")
+
+
+def test_a_value_that_is_missing_is_asked_for(project: Project) -> None:
+    project.conf("dataset/pets.yaml", PETS.replace("    path: pets\n", "    include: ['*']\n"))
+    assert refusal(project) == "conf/dataset/pets.yaml: sources.pets.path: needs a value; none is given"
+
+
+def test_broken_yaml_names_the_line(project: Project) -> None:
+    project.conf("dataset/pets.yaml", PETS + "  more: [1, 2\n")
+    assert refusal(project).startswith("conf/dataset/pets.yaml:")
+
+
+def test_a_group_that_is_not_there_is_named_with_the_nearest(project: Project) -> None:
+    text = PETS.replace("about:", "  - override /package: hdf6\nabout:")
+    project.conf("dataset/pets.yaml", text)
+    assert (
+        refusal(project)
+        == "conf/dataset/pets.yaml: no file conf/package/hdf6.yaml; did you mean hdf5?"
+    )
+
+
+def test_a_dataset_without_a_file_is_named_with_the_nearest(project: Project) -> None:
+    project.datasets(pest=[])
+    assert (
+        refusal(project, "pest")
+        == "params.yaml: datasets.pest: no file conf/dataset/pest.yaml; did you mean pets?"
+    )
+
+
+def test_a_dataset_that_params_does_not_list_is_named_with_the_nearest(project: Project) -> None:
+    assert refusal(project, "pet").startswith(
+        "params.yaml: datasets.pet: not listed; did you mean pets?"
+    )
+
+
+@pytest.mark.parametrize("value", ["merge.min_images=3", {"merge": 1}, [3]])
+def test_overrides_must_be_a_list_of_text(project: Project, value: object) -> None:
+    (project.root / "params.yaml").write_text(yaml.safe_dump({"datasets": {"pets": value}}))
+    assert "must be a list of Hydra overrides" in refusal(project)
+
+
+def test_the_stage_prints_one_line_and_no_traceback(project: Project) -> None:
+    project.datasets(pets=["package=hdf6"])
+    done = project.run("python", "-m", "stages.config", "pets", check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: params.yaml: datasets.pets: package=hdf6")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_what_is_written_is_what_a_stage_reads(project: Project, tmp_path: Path) -> None:
+    resolved = resolve(project)
+    config.write(tmp_path / "config.yaml", resolved)
+    for name, model in SECTIONS.items():
+        section = config.read(tmp_path / "config.yaml", name)
+        assert model.model_validate(section).model_dump(mode="json") == resolved[name]
+
+
+def test_a_resolved_config_knows_no_path_of_the_machine(project: Project) -> None:
+    assert str(project.root) not in yaml.safe_dump(resolve(project))
