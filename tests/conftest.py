@@ -106,7 +106,9 @@ def project(tmp_path: Path) -> Project:
     made = make_project(tmp_path / "project")
     made.conf("dataset/pets.yaml", PETS)
     made.datasets(pets=[])
-    fill(made.root / "pets", {f"{label}/{n}.png": n + 100 * i for i, label in enumerate(("cat", "dog")) for n in range(6)})
+    cats = {f"cat/{n}.png": n for n in range(6)}
+    dogs = {f"dog/{n}.png": 100 + n for n in range(6)}
+    fill(made.root / "pets", {**cats, **dogs})
     return made
 
 

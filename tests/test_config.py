@@ -130,7 +130,8 @@ def test_a_mistake_in_a_group_file_names_that_file(project: Project) -> None:
 
 def test_a_value_that_is_missing_is_asked_for(project: Project) -> None:
     project.conf("dataset/pets.yaml", PETS.replace("    path: pets\n", "    include: ['*']\n"))
-    assert refusal(project) == "conf/dataset/pets.yaml: sources.pets.path: needs a value; none is given"
+    said = "conf/dataset/pets.yaml: sources.pets.path: needs a value; none is given"
+    assert refusal(project) == said
 
 
 def test_broken_yaml_names_the_line(project: Project) -> None:

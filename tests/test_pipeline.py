@@ -49,7 +49,8 @@ def test_only_the_stages_whose_section_changed_run_again(tracked: Project) -> No
 
 def test_an_experiment_may_change_the_overrides_of_a_dataset(tracked: Project) -> None:
     tracked.run("dvc", "repro")
-    done = tracked.run("dvc", "exp", "run", "-S", 'datasets.pets=["clean.min_side=97"]', check=False)
+    nothing = 'datasets.pets=["clean.min_side=97"]'
+    done = tracked.run("dvc", "exp", "run", "-S", nothing, check=False)
     assert "no image is left to package" in done.stdout
     assert done.returncode != 0
     tracked.run("dvc", "exp", "run", "-S", 'datasets.pets=["clean.min_side=50"]')

@@ -177,13 +177,7 @@ def _write(task: _Task) -> _Done:
         nonlocal fetched
         origin = origins[member.digest]
         if isinstance(origin, _Copy):
-            data = held.read(origin.pack, origin.offset, member.length)
-            if sha256(data).hexdigest() == member.digest:
-                return data
-            raise SourceError(
-                f"{task.folder / origin.pack} is damaged at byte {origin.offset:,}. "
-                "Delete that file and build again; its objects are then fetched anew."
-            )
+            return held.content(member.digest, origin.pack, origin.offset, member.length)
         try:
             data = _fetch(member, origin, readers)
         except UnavailableError as error:

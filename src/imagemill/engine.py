@@ -47,12 +47,16 @@ class Engine:
         self, executor: Executor, work: Callable[[Batch], Result], batches: Iterable[Batch]
     ) -> Iterator[Result]:
         waiting: deque[Future[Result]] = deque()
-        for batch in batches:
-            waiting.append(executor.submit(work, batch))
-            if len(waiting) >= self._ahead:
+        try:
+            for batch in batches:
+                waiting.append(executor.submit(work, batch))
+                if len(waiting) >= self._ahead:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # of a build that ends early, by an error here or outside
+                future.cancel()
 
 
 def processes(workers: int | None) -> Executor:

@@ -10,7 +10,7 @@ from imagemill import clusters, layouts
 from imagemill.config import Section
 from imagemill.errors import GateError
 from imagemill.progress import say
-from imagemill.tables import LEAKS, MANIFEST
+from imagemill.tables import INVERSE, LEAKS, MANIFEST, TRANSFORMS
 
 Bond = Literal["copies", "group", "identity"]
 
@@ -154,8 +154,9 @@ def _alike(sides: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _inverse() -> pl.Expr:
-    """Return the transform that undoes another; a mirror with any turn undoes itself."""
-    return pl.col("transform").replace({"rot90": "rot270", "rot270": "rot90"})
+    """Return the transform that undoes another."""
+    undone = {name: TRANSFORMS[number] for name, number in zip(TRANSFORMS, INVERSE, strict=True)}
+    return pl.col("transform").replace(undone)
 
 
 def _leavers(found: pl.DataFrame, config: Config) -> list[str]:

@@ -1,14 +1,16 @@
 """Memo: what a function of an image's bytes gave, remembered by content hash.
 
-One folder per function fingerprint holds Parquet segments, each written whole and never changed.
-Two processes may add at once, a killed one leaves nothing half done, and the folder may be
-deleted at any time: then the work is done again.
+One folder per function fingerprint holds Parquet segments, each named by the hash of its bytes,
+written whole and never changed. Two processes may add at once, a killed one leaves nothing half
+done, and the folder may be deleted at any time: then the work is done again.
 """
 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +19,9 @@ from imagemill.files import locked
 from imagemill.progress import say
 from imagemill.tables import Dtype
 
-MANY = 48  # segments; more are merged into one
+MANY = 48  # small segments; more are merged
+SMALL = 32 << 20  # bytes of a segment that is still worth merging
+STALE = 86_400  # seconds after which an unfinished segment is taken for that of a killed process
 
 
 def fingerprint(name: str, version: int, **parts: object) -> str:
@@ -35,18 +39,17 @@ class Memo:
     def __init__(self, root: Path, fingerprint: str, schema: Mapping[str, Dtype]) -> None:
         self.folder = root / fingerprint
         self._schema = dict(schema)
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, digests: pl.Series) -> pl.DataFrame:
         """Return the remembered rows for ``digests``, one each, sorted by digest."""
-        wanted = pl.DataFrame({"digest": digests.unique()})
-        found = [
-            frame.join(wanted, on="digest", how="semi")
-            for path in sorted(self.folder.glob("*.parquet"))
-            if (frame := self._segment(path)) is not None
-        ]
-        if not found:
-            return pl.DataFrame(schema=self._schema)
+        wanted = pl.DataFrame({"digest": digests.unique()}, {"digest": pl.String})
+        found = [pl.DataFrame(schema=self._schema)]
+        read: set[Path] = set()
+        # Again while there are new ones: another process may merge away what is still to be read.
+        while fresh := sorted(set(self._segments()) - read):
+            read.update(fresh)
+            parts = (self._read(path) for path in fresh)
+            found += [part.join(wanted, on="digest", how="semi") for part in parts]
         return pl.concat(found).unique("digest", keep="any").sort("digest")
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -55,31 +58,53 @@ class Memo:
             self._write(rows.select(*self._schema).sort("digest"))
 
     def tidy(self) -> None:
-        """Merge the segments into one when there are many."""
+        """Merge small segments into one when there are many."""
         with locked(self.folder / "lock", f"waiting for another build to tidy {self.folder}"):
-            paths = sorted(self.folder.glob("*.parquet"))
-            if len(paths) <= MANY:
+            for part in self.folder.glob("*.part"):
+                _forget_stale(part)
+            small = [path for path in self._segments() if path.stat().st_size < SMALL]
+            if len(small) <= MANY:
                 return
-            frames = [frame for path in paths if (frame := self._segment(path)) is not None]
-            kept = self._write(pl.concat(frames).unique("digest", keep="any").sort("digest"))
-            for path in paths:
+            rows = pl.concat([self._read(path) for path in small])
+            kept = self._write(rows.unique("digest", keep="any").sort("digest"))
+            for path in small:
                 if path != kept:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
 
     def _write(self, rows: pl.DataFrame) -> Path:
-        name = hashlib.sha256("".join(rows["digest"]).encode()).hexdigest()[:20]
-        path = self.folder / f"{name}.parquet"
-        part = self.folder / f"{name}.{os.getpid()}.part"
-        rows.write_parquet(part, compression="zstd")
+        file = BytesIO()
+        rows.write_parquet(file, compression="zstd")
+        data = file.getvalue()
+        path = self.folder / f"{_name(data)}.parquet"
+        part = path.with_suffix(f".{os.getpid()}.part")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
         part.replace(path)
         return path
 
-    def _segment(self, path: Path) -> pl.DataFrame | None:
+    def _read(self, path: Path) -> pl.DataFrame:
+        """Return the rows of a segment; none when it was merged away or is damaged."""
         try:
-            return pl.read_parquet(path, columns=list(self._schema), schema=self._schema)
-        except FileNotFoundError:  # merged away by another process, whose rows we may miss: no harm
-            return None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            say(f"memo: {path.name} is damaged and forgotten ({error.__class__.__name__})")
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return pl.DataFrame(schema=self._schema)
+        if _name(data) != path.stem:
+            say(f"memo: {path} is damaged and forgotten")
             path.unlink(missing_ok=True)
-            return None
+            return pl.DataFrame(schema=self._schema)
+        return pl.read_parquet(BytesIO(data), columns=list(self._schema))
+
+
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:20]
+
+
+def _forget_stale(part: Path) -> None:
+    try:
+        if part.stat().st_mtime < time.time() - STALE:
+            part.unlink()
+    except FileNotFoundError:  # its process has just finished it
+        pass

@@ -8,16 +8,20 @@ ends its pack with a probability of its length over the average, decided by its 
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tarfile import PAX_FORMAT, TarInfo
+
+from imagemill.errors import BuildError
 
 AVERAGE = 64 << 20  # bytes of content in a pack, about
 LEAST, MOST = 1 / 8, 8  # times the average; narrower bounds make a change spread to its neighbours
 BLOCK = 512
 FOLDER = "packs"  # of the downloaded packs, below the output of download
 _HASHES = 1 << 64
+_LONG = 8**11  # bytes: what the octal digits of a plain header cannot say
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Pack:
         """Yield every member with the offset of its first content byte."""
         position = 0
         for member in self.members:
-            position += BLOCK if _plain(member.name) else len(_header(member))
+            position += BLOCK if _plain(member) else len(_header(member))
             yield member, position
             position += _padded(member.length)
 
@@ -103,25 +107,54 @@ def write(
 
 
 def holds(folder: Path, pack: Pack) -> bool:
-    """Tell whether ``folder`` has the whole of ``pack``."""
+    """Tell whether ``folder`` has the whole of ``pack``: its length and every header.
+
+    Contents are not read here; whoever reads one checks it, with ``Reader.content``.
+    """
     try:
-        return (folder / pack.name).stat().st_size == pack.length
+        with (folder / pack.name).open("rb", buffering=0) as tar:
+            return os.fstat(tar.fileno()).st_size == pack.length and all(
+                _heads(tar.fileno(), member, offset) for member, offset in pack.offsets()
+            )
     except FileNotFoundError:
         return False
 
 
+def _heads(tar: int, member: Member, offset: int) -> bool:
+    header = _header(member)
+    return os.pread(tar, len(header), offset - len(header)) == header
+
+
 class Reader:
-    """Reads members by place; keeps the files it has opened open."""
+    """Reads members by place; keeps the packs that it read last open."""
+
+    MOST = 64  # packs open at once; processes may open about a thousand files
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[str, int] = {}
+        self._open: OrderedDict[str, int] = OrderedDict()
 
     def read(self, pack: str, offset: int, length: int) -> bytes:
         """Return ``length`` bytes at ``offset``; fewer when the pack ends before."""
+        return os.pread(self._handle(pack), length, offset)
+
+    def content(self, digest: str, pack: str, offset: int, length: int) -> bytes:
+        """Return the bytes of a member; raises ``BuildError`` unless their sha256 is ``digest``."""
+        data = self.read(pack, offset, length)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BuildError(
+                f"{self._folder / pack} is damaged at byte {offset:,}. "
+                "Delete that file and build again; what it held is then fetched anew."
+            )
+        return data
+
+    def _handle(self, pack: str) -> int:
         if pack not in self._open:
+            if len(self._open) >= self.MOST:
+                os.close(self._open.popitem(last=False)[1])
             self._open[pack] = os.open(self._folder / pack, os.O_RDONLY)
-        return os.pread(self._open[pack], length, offset)
+        self._open.move_to_end(pack)
+        return self._open[pack]
 
     def __enter__(self) -> "Reader":
         return self
@@ -141,12 +174,12 @@ def _padded(length: int) -> int:
     return -(-length // BLOCK) * BLOCK
 
 
-def _plain(name: str) -> bool:
-    return len(name) <= 100 and name.isascii()
+def _plain(member: Member) -> bool:
+    return len(member.name) <= 100 and member.name.isascii() and member.length < _LONG
 
 
 def _header(member: Member) -> bytes:
-    if not _plain(member.name):
+    if not _plain(member):
         return _slow_header(member)
     # tarfile takes 20 us for a header, which is minutes for a million; most are this simple.
     name = member.name.encode().ljust(100, b"\0")

@@ -4,6 +4,7 @@ A table is written whole or not at all, with sorted rows and a fixed schema, so 
 content gives equal bytes.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,17 @@ def write_side_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Write the label tables that came with the sources below ``folder``."""
     place = folder / "tables"
     place.mkdir()
+    # DVC does not restore an empty folder, and a dataset may have no tables.
+    (place / "names.json").write_text(json.dumps(sorted(tables)))
     for name, table in tables.items():
         table.write_parquet(place / f"{name}.parquet", compression="zstd")
 
 
 def read_side_tables(folder: Path) -> dict[str, pl.DataFrame]:
     """Read the label tables that ``scan`` wrote below ``folder``, by name."""
-    return {path.stem: pl.read_parquet(path) for path in sorted((folder / "tables").iterdir())}
+    place = folder / "tables"
+    names = json.loads((place / "names.json").read_text())
+    return {name: pl.read_parquet(place / f"{name}.parquet") for name in names}
 
 
 LISTING = Table(
@@ -239,4 +244,7 @@ CONTENTS = Table(
 """What a package holds; travels in the package. Written by ``package``."""
 
 TRANSFORMS = ("none", "rot90", "rot180", "rot270", "flip", "flip90", "flip180", "flip270")
-"""Turns counter-clockwise by so many degrees, after a left-right mirror where it says flip."""
+"""Transforms of an image. Turns counter-clockwise by so many degrees, after a left-right mirror where it says flip."""
+
+INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
+"""For each of ``TRANSFORMS`` the number of the one that undoes it; a mirror undoes itself."""

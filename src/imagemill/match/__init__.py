@@ -14,7 +14,7 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.match import hamming, verify
 from imagemill.progress import say
-from imagemill.tables import PAIRS, TRANSFORMS
+from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
 CHUNK = 8192  # candidate pairs verified at a time
 
@@ -90,17 +90,24 @@ def _hashes(phashes: pl.Series) -> NDArray[np.uint64]:
 
 
 def _candidates(hashes: NDArray[np.uint64], radius: int) -> pl.DataFrame:
-    """Return row numbers of ``left`` and ``right`` that are near under transform ``number``."""
+    """Return row numbers of ``left`` < ``right`` that are near under transform ``number``.
+
+    The hash of a turned image is not exactly the turned hash (its median may move), so each pair
+    is compared both ways round and the smaller distance counts.
+    """
     parts = []
-    for number in range(len(TRANSFORMS)):
-        left, right, distance = hamming.within(hashes[:, 0], hashes[:, number], radius)
-        upper = left < right
-        parts.append(
-            pl.DataFrame(
-                {"left": left[upper], "right": right[upper], "distance": distance[upper]}
-            ).with_columns(pl.lit(number).alias("number"))
-        )
-    return pl.concat(parts).sort("left", "right", "number")
+    for number, inverse in enumerate(INVERSE):
+        one, other, distance = hamming.within(hashes[:, 0], hashes[:, number], radius)
+        swapped = one > other
+        found = {
+            "left": np.where(swapped, other, one),
+            "right": np.where(swapped, one, other),
+            "number": np.where(swapped, inverse, number),
+            "distance": distance,
+        }
+        parts.append(pl.DataFrame(found).filter(pl.col("left") != pl.col("right")))
+    keys = ["left", "right", "number"]
+    return pl.concat(parts).group_by(keys).agg(pl.col("distance").min()).sort(keys)
 
 
 def _scores(stack: verify.Thumbs, candidates: pl.DataFrame) -> pl.Series:

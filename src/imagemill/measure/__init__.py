@@ -20,6 +20,9 @@ from imagemill.tables import FACTS, THUMBS
 VERSION = 1  # of the figures; raise it when the code here gives other values
 BATCH = 256  # images: small enough to lose little when killed, large enough to keep workers busy
 
+NO_MEMORY = "MemoryError()"
+"""Detail of an image that failed for lack of memory: the machine's fault, so not remembered."""
+
 RESULT = {**FACTS.columns, "thumb": pl.Binary}
 """Columns that one decode gives."""
 
@@ -64,7 +67,7 @@ def measure(
     results = [known]
     with progress("measure", len(new), "images") as advance:
         for result in engine.map(decode, batches):
-            remembered.add(result)
+            remembered.add(result.filter(pl.col("detail").ne_missing(NO_MEMORY)))
             results.append(result)
             advance(len(result))
     remembered.tidy()

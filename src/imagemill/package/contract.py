@@ -82,7 +82,7 @@ def canonical(data: bytes, limits: Limits) -> tuple[str, bytes]:
             f"package: image {sha256(data).hexdigest()} cannot be read ({error.reason}), though it "
             "was measured. Its pack has changed on disk; run `dvc checkout` and build again."
         ) from error
-    return "png", images.encode(image, "PNG", quality=0)
+    return "png", images.encode(image, "PNG", quality=100)
 
 
 def pixels(batch: Batch, side: tuple[int, int], mode: str) -> NDArray[np.uint8]:

@@ -53,7 +53,7 @@ def ledger(tables: Tables) -> pl.DataFrame:
     _refuse_lost_rows(tables)
     rows = _gathered(tables).with_columns(_stage().alias("stage"))
     first = pl.col("reasons").list.first()
-    return rows.with_columns(pl.when(~KEPT).then(first).alias("why")).select(LEDGER).sort("sample")
+    return rows.with_columns(pl.when(~KEPT).then(first).alias("why")).select(*LEDGER).sort("sample")
 
 
 def _refuse_lost_rows(tables: Tables) -> None:

@@ -11,6 +11,7 @@ from imagemill import images, packs
 
 SIDE = 160  # pixels, longer edge; shown at 128, so that dense screens have something to show
 QUALITY = 80
+NOT_FETCHED = "not fetched"
 
 
 class Thumb(NamedTuple):
@@ -41,7 +42,7 @@ class Album:
     def thumb(self, digest: str | None) -> Thumb:
         """Return the picture of the image with this content hash, upright, at most ``SIDE``."""
         if digest is None or digest not in self._places:
-            return Thumb("", 0, 0, "not fetched")
+            return Thumb("", 0, 0, NOT_FETCHED)
         if digest not in self._made:
             self._made[digest] = self._make(digest)
         return self._made[digest]

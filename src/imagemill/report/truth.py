@@ -19,6 +19,7 @@ CAUGHT = {
     "planted": pl.Int64,  # images; planted = caught + missed
     "caught": pl.Int64,
     "missed": pl.Int64,
+    "flagged": pl.Int64,  # with any flag, kept or not
     "note": pl.String,  # empty where there is nothing to add
 }
 """Columns of what ``caught`` returns."""
@@ -40,17 +41,19 @@ def caught(manifest: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     """
     said = manifest.select("source", "key", "verdict", "reasons", "flags")
     told = [_told(name) for name in COLUMNS]
-    rows = truth.select(told).join(said, on=["source", "key"], how="left").with_columns(
-        _hit().fill_null(value=False).alias("hit")
+    rows = (
+        truth.select(told)
+        .join(said, on=["source", "key"], how="left")
+        .with_columns(_hit().fill_null(value=False).alias("hit"))
     )
     counted = rows.group_by(_ONE).agg(
         pl.len().cast(pl.Int64).alias("planted"),
         pl.col("hit").sum().cast(pl.Int64).alias("caught"),
         (~pl.col("hit")).sum().cast(pl.Int64).alias("missed"),
-        (pl.col("flags").list.len() > 0).sum().alias("_flagged"),
+        (pl.col("flags").list.len() > 0).sum().cast(pl.Int64).alias("flagged"),
         pl.col("verdict").is_null().sum().alias("_unlisted"),
     )
-    return counted.with_columns(_note().alias("note")).sort(_ONE).select(CAUGHT)
+    return counted.with_columns(_note().alias("note")).sort(_ONE).select(*CAUGHT)
 
 
 def _told(name: str) -> pl.Expr:
@@ -81,6 +84,6 @@ def _note() -> pl.Expr:
         .when(pl.col("_unlisted") > 0)
         .then(pl.format("{} not listed", "_unlisted"))
         .when(pl.col("outcome") == "keep")
-        .then(pl.format("{} flagged", "_flagged"))
+        .then(pl.format("{} flagged", "flagged"))
         .otherwise(pl.lit(""))
     )

@@ -12,6 +12,10 @@ class Words(NamedTuple):
     text: str
 
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+TO = "\N{EN DASH}"
+
+
 class Step(NamedTuple):
     """What is left after one stage."""
 
@@ -22,12 +26,12 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("wanted", "scan", "Wanted", "The path and the label tables say what it shows."),
+    Step("wanted", "scan", "Wanted", "It is known what it shows, and enough images show it."),
     Step("held", "download", "Fetched", "Its bytes have arrived, and are what was listed."),
     Step("merged", "merge", "Merged", "It counts once, and nothing disputes what it shows."),
     Step("readable", "measure", "Readable", "A picture comes out of its bytes."),
     Step("clean", "clean", "Clean", "The picture is good enough, and no copy of one that stays."),
-    Step("final", "leaks", "Final", "Nothing like it lies in another split."),
+    Step("final", "leaks", "Final", "Nothing like it lies in another split, and enough are left."),
 )
 """What each stage leaves, in the order of the pipeline."""
 
@@ -99,8 +103,8 @@ REASONS: dict[str, Words] = {
     "animated": Words("Animated", "The file holds several pictures in a row, not one."),
     "conflicting_copies": Words(
         "Copies that disagree",
-        "Another image shows the same picture under another label or identity. At most one can "
-        "be right, so neither is trusted. The other one is shown beside.",
+        "Another image shows the same picture under another label or identity. If they are "
+        "copies, at most one can be right, so neither is trusted. The other one is shown beside.",
     ),
     "duplicate": Words(
         "Copy",

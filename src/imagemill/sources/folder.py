@@ -6,11 +6,14 @@ the kernel says is unchanged (size, times, inode) is not read again, as Git's in
 
 import hashlib
 import os
+import re
+import stat
 import time
-from collections.abc import Iterator
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator
+from fnmatch import translate
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
+from unicodedata import category
 
 import polars as pl
 
@@ -22,6 +25,9 @@ from imagemill.sources.locate import locate
 
 RACY = 2_000_000_000
 """Nanoseconds: a file changed within this time of being read may change again unseen."""
+
+UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode categories that no key may have: control characters, line ends, bytes beyond UTF-8."""
 
 FOUND = {"key": pl.String, "bytes": pl.Int64, "digest": pl.String, "reason": pl.String}
 """Columns of a listing of one source; ``reason`` says why an object cannot be had, or is null."""
@@ -41,7 +47,7 @@ class UnavailableError(Exception):
     """An object that cannot be had; ``reason`` is a code for its row."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
 
@@ -60,9 +66,14 @@ class Folder(Section):
     def open(self, name: str, root: Path) -> "FolderObjects":
         """Return the objects of this source; raises ``SourceError`` when it is not there."""
         try:
-            return FolderObjects(self, locate(self.path, root), root / LOCAL / "stat")
+            place = locate(self.path, root)
         except SourceError as error:
             raise SourceError(f"sources.{name}: {error}") from error
+        if not place.is_dir():
+            raise SourceError(
+                f"sources.{name}: {place} is not a folder. Check `path` in the config."
+            )
+        return FolderObjects(self, place, root / LOCAL / "stat")
 
 
 class FolderObjects:
@@ -79,13 +90,17 @@ class FolderObjects:
         """Return every object below the folder, sorted by key, with the columns ``FOUND``."""
         now = time.time_ns()
         files, odd = self._walk()
-        known = files.join(self._remembered(), on=_STAMP, how="left")
+        remembered = self._remembered()
+        known = files.join(remembered, on=_STAMP, how="left")
         fresh = self._hash(known.filter(pl.col("digest").is_null())["key"].to_list())
         found = known.join(fresh, on="key", how="left").with_columns(
             pl.coalesce("digest", "digest_right").alias("digest")
         )
-        self._remember(found.filter(pl.col("mtime") < now - RACY, pl.col("digest").is_not_null()))
-        return pl.concat([found.select(*FOUND), odd]).sort("key")
+        self._remember(found.filter(pl.col("ctime") < now - RACY), remembered)
+        # A file may grow between the look at its size and the reading.
+        sized = found.with_columns(pl.coalesce("read", "bytes").alias("bytes"))
+        listed = pl.concat([sized.select(*FOUND), odd])
+        return listed.unique("key", keep="first", maintain_order=True).sort("key")
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object. Raises ``UnavailableError``."""
@@ -98,34 +113,30 @@ class FolderObjects:
 
     def _walk(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows, odd = [], []
-        for key, path in self._entries():
-            if path is None:
-                odd.append((key, 0, None, "linked_folder"))
-            elif not key.isprintable() or key != os.fsencode(key).decode(errors="replace"):
-                odd.append((_printable(key), 0, None, "odd_name"))
+        for key, stamp in self._entries():
+            if not key.isprintable() and any(category(each) in UNWRITABLE for each in key):
+                odd.append((_writable(key), 0, None, "odd_name"))
+            elif isinstance(stamp, str):
+                odd.append((key, 0, None, stamp))
             else:
-                rows.append((key, *_stamp(path)))
+                rows.append((key, *stamp))
         stamps = {name: _STATS[name] for name in _STAMP}
         return pl.DataFrame(rows, stamps, orient="row"), pl.DataFrame(odd, FOUND, orient="row")
 
-    def _entries(self) -> Iterator[tuple[str, Path | None]]:
-        if not self._folder.is_dir():
-            raise SourceError(f"{self._folder} is not a folder. Check `path` in the config.")
-        for place, folders, files in os.walk(self._folder):
-            here = Path(place)
+    def _entries(self) -> Iterator[tuple[str, "tuple[int, ...] | str"]]:
+        """Yield the key of each chosen file with its stamp, or with why it cannot be had."""
+        include, exclude = _any(self._spec.include), _any(self._spec.exclude)
+        root = str(self._folder)
+        for place, folders, files in os.walk(root, onerror=_refuse):
+            below = place[len(root) + 1 :]
+            here = f"{below}/" if below else ""
             for name in files:
-                key = (here / name).relative_to(self._folder).as_posix()
-                if self._chosen(key):
-                    yield key, here / name
+                key = here + name
+                if include(key) and not exclude(key):
+                    yield key, _stamp(f"{place}/{name}")
             for name in folders:
-                if (here / name).is_symlink():
-                    yield (here / name).relative_to(self._folder).as_posix(), None
-
-    def _chosen(self, key: str) -> bool:
-        spec = self._spec
-        return any(fnmatch(key, p) for p in spec.include) and not any(
-            fnmatch(key, p) for p in spec.exclude
-        )
+                if not exclude(here + name) and Path(place, name).is_symlink():
+                    yield here + name, "linked_folder"
 
     def _hash(self, keys: list[str]) -> pl.DataFrame:
         self.hashed = len(keys)
@@ -134,37 +145,63 @@ class FolderObjects:
             for key in keys:
                 rows.append((key, *self._digest(key)))
                 advance(1)
-        columns = {"key": pl.String, "digest": pl.String, "reason": pl.String}
+        columns = {
+            "key": pl.String,
+            "digest": pl.String,
+            "read": pl.Int64,
+            "reason": pl.String,
+        }
         return pl.DataFrame(rows, columns, orient="row")
 
-    def _digest(self, key: str) -> tuple[str | None, str | None]:
+    def _digest(self, key: str) -> tuple[str | None, int | None, str | None]:
+        """Return the hash and length of what was read, or why it could not be."""
         try:
             with (self._folder / key).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest(), None
+                return hashlib.file_digest(file, "sha256").hexdigest(), file.tell(), None
         except FileNotFoundError:
-            return None, "vanished"
+            return None, None, "vanished"
         except OSError:
-            return None, "denied"
+            return None, None, "denied"
 
     def _remembered(self) -> pl.DataFrame:
         if not self._stats.exists():
             return pl.DataFrame(schema=_STATS)
-        return pl.read_parquet(self._stats)
+        try:
+            return pl.read_parquet(self._stats, schema=_STATS)
+        except pl.exceptions.PolarsError:  # cut short by a machine that went down
+            return pl.DataFrame(schema=_STATS)
 
-    def _remember(self, found: pl.DataFrame) -> None:
+    def _remember(self, found: pl.DataFrame, before: pl.DataFrame) -> None:
+        """Keep ``found``, and what other patterns have chosen of the same folder."""
+        read = found.filter(pl.col("digest").is_not_null()).select(*_STATS)
+        kept = pl.concat([read, before.join(read, on="key", how="anti")])
         self._stats.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self._stats) as path:
-            found.select(*_STATS).write_parquet(path)
+            kept.write_parquet(path)
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
+def _stamp(path: str) -> tuple[int, ...] | str:
     try:
-        stat = path.stat()
-    except OSError:  # a link to nothing: read() gives the reason
-        return 0, 0, 0, 0
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+        found = os.stat(path)  # noqa: PTH116 (a million of them: Path would take as long again)
+    except OSError:
+        return "vanished"
+    if not stat.S_ISREG(found.st_mode):  # a pipe would keep its reader waiting for ever
+        return "not_a_file"
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _printable(key: str) -> str:
+def _any(patterns: list[str]) -> Callable[[str], object]:
+    """Return a test of whether any pattern fits a key."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise SourceError(
+        f"{error.filename}: {error.strerror}. Give this user the right to read it, or leave its "
+        "folder out of the source's `path`."
+    ) from error
+
+
+def _writable(key: str) -> str:
     text = os.fsencode(key).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return "".join(f"\\x{ord(c):02x}" if category(c) in UNWRITABLE else c for c in text)

@@ -35,7 +35,10 @@ def locate(path: str, root: Path) -> Path:
 
 def _package(rest: str) -> Path:
     name, _, inner = rest.partition("/")
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # within a package that is not there, or not a name at all
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(
             f"path package://{rest}: no package {name} is installed. "

@@ -1,0 +1,1 @@
+"""How fast imagemill is, side by side with its peers."""

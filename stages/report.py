@@ -1,0 +1,36 @@
+"""Draw the page that people look at; see ``imagemill.report``."""
+
+from imagemill import packs, report
+from imagemill.progress import say
+from imagemill.stage import Paths, stage
+from imagemill.tables import (
+    FACTS,
+    INDEX,
+    LEAKS,
+    LISTING,
+    MANIFEST,
+    PAIRS,
+    PLACES,
+    SAMPLES,
+    VERDICTS,
+    read_side_tables,
+)
+
+
+@stage
+def main(config: report.Config, paths: Paths) -> None:
+    """Read what every stage has written; write the page and its figures."""
+    tables = report.Tables(
+        listing=LISTING.read(paths.of("scan")),
+        index=INDEX.read(paths.of("download")),
+        places=PLACES.read(paths.of("download")),
+        samples=SAMPLES.read(paths.of("merge")),
+        facts=FACTS.read(paths.of("measure")),
+        pairs=PAIRS.read(paths.of("match")),
+        verdicts=VERDICTS.read(paths.of("clean")),
+        manifest=MANIFEST.read(paths.of("leaks")),
+        leaks=LEAKS.read(paths.of("leaks")),
+        truth=read_side_tables(paths.of("scan")).get("truth"),
+    )
+    folder = paths.of("download") / packs.FOLDER
+    say(report.summary(report.write(tables, folder, config, paths.out)))

@@ -1,0 +1,159 @@
+"""Parallel work gives the same results in the same order, whatever does it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from imagemill.engine import Engine
+from imagemill.errors import BuildError
+from tests import make
+
+
+def square(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
+def squares(engine: Engine, batches: list[int]) -> list[int]:
+    return [result for result, _ in engine.map(square, batches)]
+
+
+@pytest.mark.parametrize("engine", [make.INLINE, *map(make.workers, (1, 2, 4))], ids=["inline", "1", "2", "4"])
+def test_results_are_equal_and_in_order_on_every_engine(engine):
+    assert squares(engine, list(range(40))) == [n * n for n in range(40)]
+
+
+def test_results_keep_their_order_when_the_first_batch_ends_last():
+    done = Event()
+
+    def work(number: int) -> int:
+        if number == 0:
+            assert done.wait(30)
+        if number == 2:
+            done.set()
+        return number
+
+    assert list(Engine(lambda: ThreadPoolExecutor(3), 3).map(work, range(5))) == [0, 1, 2, 3, 4]
+
+
+def test_work_is_done_in_other_processes():
+    pids = {pid for _, pid in make.workers(2).map(square, range(8))}
+    assert os.getpid() not in pids
+    assert 1 <= len(pids) <= 2
+
+
+@pytest.mark.parametrize("batches", [[], [3]])
+def test_no_worker_is_started_for_less_than_two_batches(batches):
+    def never() -> Executor:
+        raise AssertionError("started")
+
+    assert squares(Engine(never, 4), batches) == [n * n for n in batches]
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_batches_are_taken_no_further_ahead_than_asked(ahead):
+    taken = 0
+
+    def batches() -> Iterator[int]:
+        nonlocal taken
+        for n in range(20):
+            taken += 1
+            yield n
+
+    for got, _ in enumerate(Engine(lambda: ThreadPoolExecutor(2), ahead).map(str, batches()), 1):
+        assert taken <= got - 1 + ahead
+
+
+def end_at_two(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_ends_the_build_with_advice():
+    with pytest.raises(BuildError, match="IMAGEMILL_ENGINE='engine.workers=1'"):
+        list(make.workers(2).map(end_at_two, range(8)))
+
+
+def refuse_two(number: int) -> int:
+    if number == 2:
+        raise BuildError("two is not welcome")
+    return number
+
+
+@pytest.mark.parametrize("engine", [make.INLINE, make.workers(2)], ids=["inline", "processes"])
+def test_an_error_in_a_worker_arrives_as_it_was_raised(engine):
+    with pytest.raises(BuildError, match="two is not welcome"):
+        list(engine.map(refuse_two, range(8)))
+
+
+class Recording(ThreadPoolExecutor):
+    """One thread, and a list of what was submitted."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.futures.append(super().submit(fn, *args, **kwargs))
+        return self.futures[-1]
+
+
+def test_after_an_error_no_waiting_batch_is_begun():
+    begun: list[int] = []
+    pool = Recording()
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 0:
+            raise BuildError("no")
+        while not (len(pool.futures) == 16 and pool.futures[-1].cancelled()):
+            pass
+
+    with pytest.raises(BuildError, match="no"):
+        list(Engine(lambda: pool, 16).map(work, range(16)))
+    assert begun in ([0], [0, 1])
+
+
+HANGING = """
+from tests.test_engine import hang
+from tests import make
+if __name__ == "__main__":
+    list(make.workers(2).map(hang, range(4)))
+"""
+
+
+def hang(number: int) -> None:
+    print(os.getpid(), flush=True)
+    Event().wait()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
+    script = tmp_path / "hanging.py"
+    script.write_text(HANGING)
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    pids = [int(process.stdout.readline()) for _ in range(2)]
+    assert all(alive(pid) for pid in pids)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < end
