@@ -62,11 +62,11 @@ class Project:
         }
 
 
-def make_project(root: Path) -> Project:
-    """Copy the pipeline to ``root``, without any dataset."""
+def make_project(root: Path, like: Path = ROOT) -> Project:
+    """Copy the pipeline of ``like`` to ``root``, without any dataset."""
     root.mkdir(parents=True, exist_ok=True)
     for name in PIPELINE:
-        source = ROOT / name
+        source = like / name
         if source.is_dir():
             shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:

@@ -126,7 +126,7 @@ def change_something(folder: Path, step: int) -> None:
 
 def from_nothing(project: Project, tmp_path: Path) -> Project:
     """Build the same sources in an empty folder."""
-    fresh = make_project(tmp_path / "fresh")
+    fresh = make_project(tmp_path / "fresh", like=project.root)
     shutil.copytree(project.root / "conf", fresh.root / "conf", dirs_exist_ok=True)
     shutil.copy(project.root / "params.yaml", fresh.root)
     shutil.copytree(project.root / "pets", fresh.root / "pets")
@@ -145,8 +145,8 @@ def test_a_build_killed_at_random_moments_ends_as_if_undisturbed(
     random.seed(11)
     for kill in range(KILLS):
         change_something(tracked.root / "pets", kill)
-        tracked.run("imagemill", "heal")
-        kill_a_build(tracked, random.uniform(0.3, 14), everything=kill % 2 == 0)
+        print(tracked.run("imagemill", "heal").stdout, end="")
+        kill_a_build(tracked, random.uniform(0.3, 9), everything=kill % 2 == 0)
     tracked.run("imagemill", "build")
     assert repro(tracked) == {"scan@pets"}
     assert tracked.files() == from_nothing(tracked, tmp_path).files()

@@ -11,6 +11,7 @@ import polars as pl
 import typer
 
 from imagemill import heal as healing
+from imagemill.config import Project
 from imagemill.errors import BuildError, suggest
 from imagemill.files import DVC_LOCK
 from imagemill.progress import progress, say
@@ -58,8 +59,10 @@ def _build(targets: list[str]) -> None:
         raise BuildError("the build stopped; the message above says why and where")
     changed = sorted(name for name, outs in _recorded(root).items() if before.get(name) != outs)
     say(f"\nRebuilt: {', '.join(changed) if changed else 'nothing; every dataset is up to date'}")
-    for page in sorted(root.glob("data/*/report/index.html")):
-        say(f"  look at {page.relative_to(root)}")
+    for dataset in Project(root).datasets():
+        page = Path("data") / dataset / "report" / "index.html"
+        if (root / page).exists():
+            say(f"  look at {page}")
 
 
 def _dvc() -> str:

@@ -45,9 +45,13 @@ class Project:
         """Folder of Hydra's config groups."""
         return self.root / "conf"
 
+    def datasets(self) -> dict[str, Any]:
+        """Return the datasets that ``params.yaml`` lists, each with its overrides."""
+        return (_load(self.root / "params.yaml") or {}).get("datasets") or {}
+
     def overrides(self, dataset: str) -> list[str]:
         """Return the Hydra overrides that ``params.yaml`` gives for ``dataset``."""
-        datasets = (_load(self.root / "params.yaml") or {}).get("datasets") or {}
+        datasets = self.datasets()
         if dataset not in datasets:
             raise ConfigError(
                 f"params.yaml: datasets.{dataset}: not listed{suggest(dataset, datasets)} "

@@ -243,5 +243,6 @@ def _index(listing: pl.DataFrame, failures: dict[str, _Failure]) -> pl.DataFrame
         orient="row",
     )
     return listing.join(failed, on="digest", how="left").with_columns(
-        pl.coalesce("reason", "failure").alias("reason")
+        pl.coalesce("reason", "failure").alias("reason"),
+        pl.when("wanted").then("detail").alias("detail"),
     )

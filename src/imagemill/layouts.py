@@ -79,8 +79,14 @@ def assign(
     """Add the columns of ``SAYS`` and ``misfit`` to a frame with ``source`` and ``key``.
 
     ``misfit`` is null or why nothing can be told: ``no_layout`` or ``no_label``. An identity
-    that bears no label is its own label. Rows keep their order.
+    that bears no label is its own label. Rows keep their order. Raises ``ConfigError`` when a
+    source has no layout, or a layout cannot be used.
     """
+    for name in sorted(set(listing["source"].unique()) - set(layouts)):
+        raise ConfigError(
+            f"sources.{name}.layout: needs a value; none is given. "
+            f"Add `- /layout@sources.{name}.layout: imagefolder` to the dataset's `defaults`."
+        )
     parts = [
         _assign_one(listing.with_row_index("row").filter(source=name), name, layout, tables)
         for name, layout in layouts.items()
@@ -108,27 +114,40 @@ def _assign_one(
     rows: pl.DataFrame, name: str, layout: Layout, tables: dict[str, pl.DataFrame]
 ) -> pl.DataFrame:
     columns = rows.columns
-    rows = _by_pattern(rows, layout.expression())
+    rows = _by_pattern(rows, name, layout.expression())
     if layout.join is not None:
         rows = _joined(rows, name, layout.join, tables)
     return rows.with_columns(
-        pl.lit(value).alias(key) if rows[key].is_null().all() else pl.col(key)
-        for key, value in layout.constants.items()
+        pl.coalesce(key, pl.lit(value)).alias(key) for key, value in layout.constants.items()
     ).select(*columns, *SAYS, "misfit")
 
 
-def _by_pattern(rows: pl.DataFrame, pattern: str) -> pl.DataFrame:
+def _groups(pattern: str, where: str) -> list[str]:
+    """Return the names of the groups of a pattern, which must be among ``SAYS``."""
     try:
-        names = [name for name in re.compile(pattern).groupindex if name in SAYS]
-    except re.error as error:
-        raise ConfigError(f"layout pattern {pattern}: {error}") from error
+        names = list(re.compile(pattern).groupindex)
+        pl.Series([""]).str.contains(pattern)  # Polars knows less than Python: no look-ahead
+    except (re.error, pl.exceptions.ComputeError) as error:
+        raise ConfigError(f"{where}: {pattern}: {str(error).strip().splitlines()[-1]}") from error
+    for name in names:
+        if name not in SAYS:
+            raise ConfigError(f"{where}: group {name}: tells nothing{suggest(name, SAYS)}")
+    return names
+
+
+def _by_pattern(rows: pl.DataFrame, source: str, pattern: str) -> pl.DataFrame:
+    names = _groups(pattern, f"sources.{source}.layout.pattern")
     fits = pl.col("key").str.contains(pattern)
-    told = [
-        pl.col("key").str.extract_groups(pattern).struct.field(name).alias(name) for name in names
-    ]
+    found = pl.col("key").str.extract_groups(pattern)
+    told = [_nonempty(found.struct.field(name)).alias(name) for name in names]
     blank = [pl.lit(None, pl.String).alias(name) for name in SAYS if name not in names]
     misfit = pl.when(~fits).then(pl.lit("no_layout")).alias("misfit")
     return rows.with_columns(*told, *blank, misfit)
+
+
+def _nonempty(text: pl.Expr) -> pl.Expr:
+    """Return null for an empty text: a CSV has no other way to say nothing."""
+    return pl.when(text != "").then(text)
 
 
 def _joined(
@@ -143,10 +162,11 @@ def _joined(
             raise ConfigError(f"{where}: no column {column}{suggest(column, table.columns)}")
     said = table.select(
         pl.col(join.key).alias("_key"),
-        *[pl.col(column).alias(f"_{says}") for says, column in join.columns.items()],
-    ).unique()
+        *[_nonempty(pl.col(column)).alias(f"_{says}") for says, column in join.columns.items()],
+    ).drop_nulls("_key")
     if "label" in join.columns:
         said = said.with_columns(pl.col("_label").replace(join.rename))
+    said = said.unique()
     _refuse_contradictions(said, join)
     joined = rows.with_columns((join.prefix + pl.col("key")).alias("_key")).join(
         said, on="_key", how="left"

@@ -11,7 +11,11 @@ from pydantic import Field
 
 from imagemill import layouts
 from imagemill.config import Section
+from imagemill.errors import ConfigError, suggest
 from imagemill.tables import SAMPLES
+
+
+LONGEST = 180  # bytes of a file name's stem, so that suffix, source and hash fit into 255
 
 
 class Config(Section):
@@ -30,6 +34,7 @@ class Config(Section):
 
 def merge(index: pl.DataFrame, tables: dict[str, pl.DataFrame], config: Config) -> pl.DataFrame:
     """Return one sample for every row of ``index``, in the columns of ``tables.SAMPLES``."""
+    _refuse_unknown(config)
     rows = layouts.assign(index, config.layouts, tables).with_columns(
         pl.coalesce("reason", "misfit").alias("reason"),
         pl.concat_str("source", pl.lit("/"), "key").alias("sample"),
@@ -40,10 +45,18 @@ def merge(index: pl.DataFrame, tables: dict[str, pl.DataFrame], config: Config) 
     rows = _label_conflicts(rows, config.on_label_conflict)
     rows = _same_bytes(rows)
     rows = _out(rows, _few(config.min_images), "identity_too_small")
-    return rows.with_columns(_names()).select(*SAMPLES.columns)
+    return _named(rows).select(*SAMPLES.columns)
 
 
 IN = pl.col("reason").is_null()
+
+
+def _refuse_unknown(config: Config) -> None:
+    for name in config.priority:
+        if name not in config.layouts:
+            raise ConfigError(
+                f"merge.priority: {name}: no such source{suggest(name, config.layouts)}"
+            )
 
 
 def _ranks(index: pl.DataFrame, priority: list[str]) -> dict[str, int]:
@@ -67,23 +80,30 @@ def _identity_conflicts(rows: pl.DataFrame, policy: str) -> pl.DataFrame:
     clash = pl.col("_units").list.len() > 1
     detail = pl.lit("same bytes under ") + pl.col("_units").list.join(", ")
     if policy == "first":
-        best = layouts.unit().filter(IN).sort_by(pl.col("_rank").filter(IN)).first().over("digest")
+        order = [pl.col("_rank").filter(IN), pl.col("sample").filter(IN)]
+        best = layouts.unit().filter(IN).sort_by(order).first().over("digest")
         clash &= layouts.unit() != best
     return _out(rows, clash, "identity_conflict", detail)
 
 
 def _label_conflicts(rows: pl.DataFrame, policy: str) -> pl.DataFrame:
-    """Compare each label with the one that most images of its identity bear; ties have none."""
-    counted = rows.filter(IN & pl.col("identity").is_not_null()).group_by("identity", "label").len()
-    most = counted.filter(pl.col("len") == pl.col("len").max().over("identity"))
+    """Compare each label with the one that most distinct images of its identity bear.
+
+    Where several are borne by as many, none is right.
+    """
+    borne = rows.filter(IN & pl.col("identity").is_not_null())
+    counted = borne.group_by("identity", "label").agg(pl.col("digest").n_unique().alias("count"))
+    most = counted.filter(pl.col("count") == pl.col("count").max().over("identity"))
     clear = most.filter(pl.len().over("identity") == 1).select("identity", _major="label")
     rows = rows.join(clear, on="identity", how="left", maintain_order="left")
-    wrong = pl.col("identity").is_not_null() & pl.col("label").ne_missing(pl.col("_major"))
     if policy == "vote":
-        return rows.with_columns(pl.coalesce(pl.when(IN).then("_major"), "label").alias("label"))
+        voted = pl.coalesce(pl.when(IN).then("_major"), "label")
+        rows = rows.with_columns(voted.alias("label"))
+    wrong = pl.col("identity").is_not_null() & pl.col("label").ne_missing(pl.col("_major"))
     said = pl.col("_major").fill_null("no one label")
-    detail = pl.format("labelled {}, its identity {}", "label", said)
-    return _out(rows, wrong, "label_conflict", detail)
+    return _out(
+        rows, wrong, "label_conflict", pl.format("labelled {}, its identity {}", "label", said)
+    )
 
 
 def _same_bytes(rows: pl.DataFrame) -> pl.DataFrame:
@@ -102,21 +122,28 @@ def _few(min_images: int) -> pl.Expr:
     return IN.sum().over(layouts.unit()) < min_images
 
 
-def _names() -> pl.Expr:
-    """Return file names without suffix, unique within a split and label.
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add file names without suffix, unique within a split and label.
 
-    A name that several samples share gets its source appended, then, where even that is shared,
-    the beginning of its content hash. Case does not count: some file systems ignore it.
+    Samples that share a name get their source appended, then, where that is shared as well, the
+    beginning of their content hash. Case does not count, nor how an accent is written: some file
+    systems ignore them.
     """
     stem = pl.col("key").str.extract(r"([^/]+?)(?:\.[^./]*)?$")
-    place = ["split", "label"]
-    taken = stem.str.to_lowercase().filter(IN).len().over(*place, stem.str.to_lowercase())
-    sourced = pl.format("{}_{}", stem, "source")
-    lower = sourced.str.to_lowercase()
-    again = lower.filter(IN).len().over(*place, lower)
-    hashed = pl.format("{}_{}", sourced, pl.col("digest").str.head(8))
-    name = pl.when(taken <= 1).then(stem).when(again <= 1).then(sourced).otherwise(hashed)
-    return pl.when(IN).then(name).alias("name")
+    long = stem.str.len_bytes() > LONGEST
+    short = pl.when(long).then(stem.str.head(LONGEST // 4)).otherwise(stem)
+    sourced = pl.format("{}_{}", short, "source")
+    hashed = pl.format("{}_{}", sourced, pl.col("digest").str.head(16))
+    levels = [pl.when(long).then(hashed).otherwise(each) for each in (stem, sourced, hashed)]
+    rows = rows.with_columns(levels[0].alias("name"))
+    for level in (levels[1], levels[2], levels[2]):  # the last for one that looks like a hashed one
+        rows = rows.with_columns(pl.when(_shared()).then(level).otherwise("name").alias("name"))
+    return rows.with_columns(pl.when(IN).then("name").alias("name"))
+
+
+def _shared() -> pl.Expr:
+    name = pl.col("name").str.normalize("NFKC").str.to_lowercase()
+    return IN & (IN.sum().over("split", "label", name) > 1)
 
 
 def summary(samples: pl.DataFrame) -> str:

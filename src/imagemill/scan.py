@@ -14,16 +14,20 @@ from imagemill.progress import say
 from imagemill.sources import Source, TableSource
 
 
+Name = Annotated[str, Field(pattern=r"^[^/]+$")]
+"""Of a source: ``<source>/<key>`` names a sample, and no two may share a name."""
+
+
 class Config(Section):
     """What to list, and what of it is worth fetching."""
 
-    sources: Annotated[dict[str, Source], Field(min_length=1)]
+    sources: Annotated[dict[Name, Source], Field(min_length=1)]
     layouts: dict[str, layouts.Layout]
     tables: dict[str, TableSource]
     min_images: Annotated[int, Field(ge=1)]
     """Images that an identity must list over all sources for any of them to be fetched."""
     limit: Annotated[int, Field(ge=1)] | None
-    """For a quick trial: fetch about this many images, whole identities first to last."""
+    """For a quick trial: fetch this many images, and the rest of the last one's identity."""
 
 
 def read_tables(config: Config, root: Path) -> dict[str, pl.DataFrame]:
@@ -73,7 +77,8 @@ def _limit(rows: pl.DataFrame, limit: int | None) -> pl.DataFrame:
     ordered = rows.with_columns(
         pl.col("digest").min().over(whole).alias("_order"), pl.col("reason").is_null().alias("_in")
     ).sort("_order", "source", "key", nulls_last=True)
-    beyond = pl.col("_in") & (pl.col("_in").cum_sum() > limit)
+    before = (pl.col("_in").cum_sum() - pl.col("_in")).min().over("_order")
+    beyond = pl.col("_in") & (before >= limit)
     reason = pl.when(beyond).then(pl.lit("beyond_limit")).otherwise("reason")
     return ordered.with_columns(reason.alias("reason"))
 

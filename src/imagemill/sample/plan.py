@@ -49,6 +49,7 @@ class Planted:
 
 CLEAN = Verdict("", "keep")
 SKIPPED = Verdict("scan", "skip", "identity_too_small")
+NAMELESS = Verdict("scan", "remove", "no_label")
 NAMESAKE = Verdict("merge", "keep")
 CONFLICT = Verdict("merge", "remove", "identity_conflict")
 LAST_ONE = Verdict("leaks", "remove", "identity_too_small")
@@ -124,7 +125,7 @@ LAST_COPY = Copy("recompressed", _DUPLICATE, "perceptual", _recompressed)
 
 PLANTED: tuple[tuple[Planted, ...], ...] = (
     *_twice((Planted("wrong_label", _merge("label_conflict"), forms.jpeg, label="other"),)),
-    *_twice((Planted("no_label", _merge("no_label"), forms.jpeg, label="none"),)),
+    *_twice((Planted("no_label", NAMELESS, forms.jpeg, label="none"),)),
     *_twice((Planted("blurred", _clean("blurred"), forms.blurred),)),
     *_twice((Planted("dark", _clean("dark"), forms.dark),)),
     *_twice((Planted("bright", _clean("bright"), forms.bright),)),
