@@ -57,12 +57,19 @@ class Build:
         return {path.name: path.stat().st_ino for path in (self.out / packs.FOLDER).iterdir()}
 
     def files(self) -> dict[str, bytes]:
-        return {p.relative_to(self.out).as_posix(): p.read_bytes() for p in self.out.rglob("*") if p.is_file()}
+        return {
+            p.relative_to(self.out).as_posix(): p.read_bytes()
+            for p in self.out.rglob("*")
+            if p.is_file()
+        }
 
     def held(self) -> dict[str, bytes]:
         """Every content hash of the places table with the bytes at its place."""
         with packs.Reader(self.out / packs.FOLDER) as reader:
-            return {digest: reader.content(digest, *place) for digest, *place in PLACES.read(self.out).iter_rows()}
+            return {
+                digest: reader.content(digest, *place)
+                for digest, *place in PLACES.read(self.out).iter_rows()
+            }
 
     def index(self) -> dict[str, tuple[str | None, str | None]]:
         rows = INDEX.read(self.out).select("key", "reason", "detail").iter_rows()
@@ -190,7 +197,9 @@ def test_more_rejected_than_allowed_stops_the_build(tmp_path, allowed, stops):
     listing = lose(build, "7.jpg")
     build.put(**{"8.jpg": photo(100)})
     if stops:
-        with pytest.raises(SourceError, match=r"3\.3% of .*\(1 changed, 1 vanished\), allowed 3\.2%.*max_rejected"):
+        with pytest.raises(
+            SourceError, match=r"3\.3% of .*\(1 changed, 1 vanished\), allowed 3\.2%.*max_rejected"
+        ):
             build.update(listing)
     else:
         build.update(listing)
@@ -216,12 +225,16 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     build = filled(tmp_path)
     build.update()
     before = build.files()
-    make.fill(build.out / packs.FOLDER, {".0123.tar.77.part": b"half", "0123456789.tar": b"foreign"})
+    make.fill(
+        build.out / packs.FOLDER, {".0123.tar.77.part": b"half", "0123456789.tar": b"foreign"}
+    )
     build.update()
     assert build.files() == before
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: d[:700] + bytes(len(d) - 700), lambda d: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: d[:700] + bytes(len(d) - 700), lambda d: b""]
+)
 def test_a_torn_pack_is_written_again(tmp_path, damage):
     build = filled(tmp_path)
     build.update()
@@ -244,7 +257,10 @@ def test_a_damaged_old_pack_is_named_and_its_deletion_mends_it(tmp_path):
     data[offset] ^= 1
     path.write_bytes(data)
     build.settings["pack_bytes"] = 2 * AVERAGE  # all packs are made anew from the old ones
-    with pytest.raises(BuildError, match=rf"{pack} is damaged at byte {offset:,}\. Delete that file and build again"):
+    with pytest.raises(
+        BuildError,
+        match=rf"{pack} is damaged at byte {offset:,}\. Delete that file and build again",
+    ):
         build.update()
     path.unlink()
     build.update()

@@ -26,7 +26,9 @@ def squares(engine: Engine, batches: list[int]) -> list[int]:
     return [result for result, _ in engine.map(square, batches)]
 
 
-@pytest.mark.parametrize("engine", [make.INLINE, *map(make.workers, (1, 2, 4))], ids=["inline", "1", "2", "4"])
+@pytest.mark.parametrize(
+    "engine", [make.INLINE, *map(make.workers, (1, 2, 4))], ids=["inline", "1", "2", "4"]
+)
 def test_results_are_equal_and_in_order_on_every_engine(engine):
     assert squares(engine, list(range(40))) == [n * n for n in range(40)]
 
@@ -148,7 +150,10 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
     script.write_text(HANGING)
     root = Path(__file__).parents[1]
     process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     pids = [int(process.stdout.readline()) for _ in range(2)]
     assert all(alive(pid) for pid in pids)

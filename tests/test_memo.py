@@ -62,7 +62,12 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_parameters():
 
 def test_the_folder_may_be_deleted_between_any_two_calls(tmp_path):
     kept = opened(tmp_path)
-    for call in (lambda: found(kept, 1), lambda: kept.add(rows(1)), kept.tidy, lambda: kept.add(rows(2))):
+    for call in (
+        lambda: found(kept, 1),
+        lambda: kept.add(rows(1)),
+        kept.tidy,
+        lambda: kept.add(rows(2)),
+    ):
         shutil.rmtree(tmp_path, ignore_errors=True)
         call()
     assert found(kept, 1, 2) == [2]
@@ -160,7 +165,9 @@ for n in range(start, end):
 def adding(root: Path, start: int, end: int) -> subprocess.Popen[str]:
     """A process that adds two rows a segment, says each, and tidies."""
     command = [sys.executable, "-c", ADDING, str(root), str(start), str(end)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
 
 
 def test_two_processes_that_add_and_tidy_at_once_lose_nothing_that_a_third_reads(tmp_path):

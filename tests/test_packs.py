@@ -20,7 +20,9 @@ AVERAGE = 4096
 
 def content(member: Member) -> bytes:
     """Bytes that follow from the name; their hash is the member's digest."""
-    return (member.name.encode() * (member.length // len(member.name.encode()) + 1))[: member.length]
+    return (member.name.encode() * (member.length // len(member.name.encode()) + 1))[
+        : member.length
+    ]
 
 
 def member(name: str, length: int) -> Member:
@@ -34,7 +36,15 @@ def written(folder: Path, *members: Member) -> Pack:
     return pack
 
 
-NAMES = ["a.img", "cat/b c.png", "x" * 100, "y" * 101, "snö/日本.png", "z/" * 90 + "long.jpg", "é" * 60]
+NAMES = [
+    "a.img",
+    "cat/b c.png",
+    "x" * 100,
+    "y" * 101,
+    "snö/日本.png",
+    "z/" * 90 + "long.jpg",
+    "é" * 60,
+]
 
 
 def test_a_pack_is_read_by_tarfile_with_normalised_headers(tmp_path):
@@ -45,10 +55,15 @@ def test_a_pack_is_read_by_tarfile_with_normalised_headers(tmp_path):
         held = [tar.extractfile(each).read() for each in found]
     assert [(each.name, each.size) for each in found] == [(m.name, m.length) for m in members]
     assert held == [content(m) for m in members]
-    assert {(e.mtime, e.mode, e.uid, e.gid, e.uname, e.gname) for e in found} == {(0, 0o644, 0, 0, "", "")}
+    assert {(e.mtime, e.mode, e.uid, e.gid, e.uname, e.gname) for e in found} == {
+        (0, 0o644, 0, 0, "", "")
+    }
 
 
-@given(st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=100), st.integers(0, 8**11 - 1))
+@given(
+    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=100),
+    st.integers(0, 8**11 - 1),
+)
 def test_the_fast_header_is_what_tarfile_writes(name, length):
     made = packs._header(Member(name, "", length))
     info = tarfile.TarInfo(name)
@@ -63,7 +78,16 @@ def test_a_length_beyond_a_plain_header_gets_a_longer_one(length, blocks):
     assert next(Pack((huge,)).offsets())[1] == blocks * packs.BLOCK
 
 
-@given(st.lists(st.tuples(st.text(min_size=1, max_size=120).filter(lambda t: t.isprintable()), st.integers(0, 2000)), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.text(min_size=1, max_size=120).filter(lambda t: t.isprintable()),
+            st.integers(0, 2000),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_offsets_and_length_are_those_of_the_file(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("packs")
     pack = written(folder, *[member(name, length) for name, length in rows])
@@ -78,14 +102,21 @@ def test_equal_sets_give_equal_names_and_bytes(tmp_path):
         (tmp_path / place).mkdir()
         for pack in packs.plan(members, AVERAGE):
             packs.write(pack, tmp_path / place, content)
-    one, two = ({p.name: p.read_bytes() for p in (tmp_path / place).iterdir()} for place in ("one", "two"))
+    one, two = (
+        {p.name: p.read_bytes() for p in (tmp_path / place).iterdir()} for place in ("one", "two")
+    )
     assert one == two
     assert len(one) > 1
 
 
 @pytest.mark.parametrize(
     "other",
-    [[member("b", 9), member("a", 9)], [member("a", 9)], [member("a", 9), member("c", 9)], [member("a", 9), member("b", 8)]],
+    [
+        [member("b", 9), member("a", 9)],
+        [member("a", 9)],
+        [member("a", 9), member("c", 9)],
+        [member("a", 9), member("b", 8)],
+    ],
     ids=["order", "fewer", "name", "content"],
 )
 def test_the_name_of_a_pack_follows_from_names_contents_and_order(other):
@@ -122,7 +153,9 @@ def single_changes(held: dict[str, int], count: int) -> Iterator[dict[str, int]]
 
 
 def names(held: dict[str, int]) -> set[str]:
-    return {p.name for p in packs.plan((Member(f"{d}.img", d, held[d]) for d in sorted(held)), AVERAGE)}
+    return {
+        p.name for p in packs.plan((Member(f"{d}.img", d, held[d]) for d in sorted(held)), AVERAGE)
+    }
 
 
 def test_one_change_of_the_set_rewrites_few_packs():
@@ -133,7 +166,9 @@ def test_one_change_of_the_set_rewrites_few_packs():
         assert len(before) >= 100
         rewritten += [len(names(edited) - before) for edited in single_changes(held, 100)]
     median, most = np.percentile(rewritten, [50, 99], method="higher")
-    print(f"packs rewritten by {len(rewritten)} single changes: median {median}, 99% {most}, most {max(rewritten)}")
+    print(
+        f"packs rewritten by {len(rewritten)} single changes: median {median}, 99% {most}, most {max(rewritten)}"
+    )
     assert median <= 2
     assert most <= 4
 
@@ -181,7 +216,9 @@ def test_the_reader_gives_members_and_refuses_damaged_ones(tmp_path):
         data = bytearray(path.read_bytes())
         data[at + 5] ^= 1
         path.write_bytes(data)
-        with pytest.raises(BuildError, match=rf"{pack.name} is damaged at byte {at:,}\. Delete that file"):
+        with pytest.raises(
+            BuildError, match=rf"{pack.name} is damaged at byte {at:,}\. Delete that file"
+        ):
             reader.content(third.digest, *place)
     path.write_bytes(data[: at + 3])
     with packs.Reader(tmp_path) as reader, pytest.raises(BuildError, match="damaged"):

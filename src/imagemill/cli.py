@@ -54,10 +54,10 @@ def export(
 def _build(targets: list[str]) -> None:
     root = Path.cwd()
     healing.heal(root)
-    before = _recorded(root)
+    before = _built(root)
     if subprocess.run([_dvc(), "repro", *targets], check=False).returncode:
         raise BuildError("the build stopped; the message above says why and where")
-    changed = sorted(name for name, outs in _recorded(root).items() if before.get(name) != outs)
+    changed = sorted(name for name, outs in _built(root).items() if before.get(name) != outs)
     say(f"\nRebuilt: {', '.join(changed) if changed else 'nothing; every dataset is up to date'}")
     for dataset in Project(root).datasets():
         page = Path("data") / dataset / "report" / "index.html"
@@ -73,9 +73,13 @@ def _dvc() -> str:
     return found
 
 
-def _recorded(root: Path) -> dict[str, str]:
+def _built(root: Path) -> dict[str, dict[str, str]]:
+    """Return the stages whose recorded outputs are there, with the outputs' hashes."""
     lock = root / DVC_LOCK
-    return (healing.recorded(lock) or {}) if lock.exists() else {}
+    stages = (healing.recorded(lock) or {}) if lock.exists() else {}
+    return {
+        name: outs for name, outs in stages.items() if all((root / path).exists() for path in outs)
+    }
 
 
 def _export(dataset: str, to: Path) -> None:

@@ -39,14 +39,20 @@ def heal(root: Path) -> None:
         say(f"heal: {DVC_LOCK} was cut short by a killed build; removed, DVC's cache will fill it")
 
 
-def recorded(lock: Path) -> dict[str, str] | None:
-    """Return the outputs that ``dvc.lock`` records for each stage; None when it is not whole."""
+def recorded(lock: Path) -> dict[str, dict[str, str]] | None:
+    """Return what ``dvc.lock`` records for each stage: the hash of each output, by its path.
+
+    None when the file is not whole.
+    """
     try:
         content = COMPILED_LOCKFILE_SCHEMA(yaml.load(lock.read_text(), Loader=yaml.CSafeLoader))
     except (UnicodeDecodeError, yaml.YAMLError, Invalid):
         return None
     stages = content.get("stages", {})
-    return {name: json.dumps(stage.get("outs"), default=str) for name, stage in stages.items()}
+    return {
+        name: {out["path"]: str(out.get("md5")) for out in stage.get("outs", [])}
+        for name, stage in stages.items()
+    }
 
 
 def _is_json(path: Path) -> bool:

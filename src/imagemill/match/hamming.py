@@ -1,55 +1,80 @@
 """Exact search for 64-bit hashes that differ in few bits.
 
-Pigeonhole (Norouzi et al., "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2012):
-two hashes within ``radius`` bits agree on at least one of ``radius + 1`` bands of bits, so only
-hashes that share a band are compared. Nothing within the radius is missed.
+Multi-index hashing (Norouzi et al., "Fast Exact Search in Hamming Space with Multi-Index
+Hashing", 2012): of the four 16-bit bands of two hashes that differ in ``radius`` bits, one at
+least differs in a quarter of them, so only hashes that nearly agree in a band are compared.
+Nothing within the radius is missed.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
+Found = tuple[Indices, Indices, Indices]
 
-CHUNK = 1 << 22  # candidate pairs compared at a time: about 100 MB
+BANDS = 4
+WIDTH = 16  # bits of a band
+CHUNK = 1 << 20  # candidate pairs compared at a time: about 50 MB
 
 
-def within(base: Hashes, query: Hashes, radius: int) -> tuple[Indices, Indices, Indices]:
-    """Return all (base index, query index, distance) with at most ``radius`` differing bits.
+def near(base: Hashes, query: Hashes, radius: int) -> Iterator[Found]:
+    """Yield (base index, query index, distance) of all pairs that differ in ``radius`` bits at most.
 
-    Each pair once, sorted by base and query index.
+    Each pair once, in chunks of bounded length and of no particular order.
     """
-    found: list[NDArray[np.int64]] = [np.empty((0, 3), np.int64)]
-    for band in _bands(radius + 1):
-        for left, right in _sharing(base & band, query & band):
-            distance = np.bitwise_count(base[left] ^ query[right]).astype(np.int64)
-            near = distance <= radius
-            found.append(np.stack([left[near], right[near], distance[near]], axis=1))
-    rows = np.unique(np.concatenate(found), axis=0)
-    return rows[:, 0], rows[:, 1], rows[:, 2]
+    spread = _spread(radius)
+    for band, most in enumerate(spread):
+        order, bounds = _buckets(_band(base, band))
+        ordered = base[order]
+        for probe in _probes(_band(query, band), most):
+            for place, right in _sharing(bounds, probe):
+                differing = ordered[place] ^ query[right]
+                distance = np.bitwise_count(differing).astype(np.int64)
+                hit = distance <= radius
+                for earlier in range(band):  # which has found it already
+                    hit &= np.bitwise_count(_band(differing, earlier)) > spread[earlier]
+                yield order[place[hit]], right[hit], distance[hit]
 
 
-def _bands(count: int) -> list[np.uint64]:
-    edges = [round(64 * i / count) for i in range(count + 1)]
-    return [np.uint64(((1 << (high - low)) - 1) << low) for low, high in pairwise(edges)]
+def _spread(radius: int) -> list[int]:
+    """Return how many bits a band may differ in: were all of them to differ in more, so would
+    the whole in more than ``radius``; -1 where a band need not be looked at.
+    """
+    least, rest = divmod(radius, BANDS)
+    return [least if band <= rest else least - 1 for band in range(BANDS)]
 
 
-def _sharing(base: Hashes, query: Hashes) -> Iterator[tuple[Indices, Indices]]:
-    """Yield index arrays of all pairs with equal values, in bounded chunks."""
-    order = np.argsort(base, kind="stable")
-    start = np.searchsorted(base[order], query, "left")
-    count = np.searchsorted(base[order], query, "right") - start
-    total = np.cumsum(count)
-    first = 0
-    while first < len(query):
-        before = total[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(total, before + CHUNK, "right")))
-        part = slice(first, last)
-        right = np.repeat(np.arange(first, last), count[part])
-        ends = np.cumsum(count[part])
-        within_run = np.arange(len(right)) - np.repeat(ends - count[part], count[part])
-        yield order[np.repeat(start[part], count[part]) + within_run], right
-        first = last
+def _band(hashes: Hashes, band: int) -> NDArray[np.uint16]:
+    return (hashes >> np.uint64(WIDTH * band)).astype(np.uint16)
+
+
+def _buckets(values: NDArray[np.uint16]) -> tuple[Indices, Indices]:
+    """Return the order that sorts ``values``, and where in it each possible value begins."""
+    counts = np.bincount(values, minlength=1 << WIDTH)
+    return np.argsort(values, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
+
+
+def _probes(values: NDArray[np.uint16], most: int) -> Iterator[NDArray[np.uint16]]:
+    """Yield ``values`` with every choice of at most ``most`` bits flipped."""
+    for count in range(most + 1):
+        for bits in combinations(range(WIDTH), count):
+            yield values ^ np.uint16(sum(1 << bit for bit in bits))
+
+
+def _sharing(bounds: Indices, probe: NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
+    """Yield places in the sorted base and numbers of the probe with equal values, in chunks."""
+    start = bounds[probe]
+    count = bounds[probe.astype(np.int64) + 1] - start
+    ends = np.cumsum(count)
+    total = int(ends[-1]) if len(ends) else 0
+    for first in range(0, total, CHUNK):
+        pairs = np.arange(first, min(first + CHUNK, total))
+        low, high = np.searchsorted(ends, [pairs[0], pairs[-1]], "right")
+        runs = np.arange(low, high + 1)
+        inside = np.minimum(ends[runs], pairs[-1] + 1) - np.maximum(ends[runs] - count[runs], first)
+        right = np.repeat(runs, inside)
+        yield start[right] + pairs - (ends[right] - count[right]), right

@@ -135,7 +135,7 @@ class FolderObjects:
                 if include(key) and not exclude(key):
                     yield key, _stamp(f"{place}/{name}")
             for name in folders:
-                if not exclude(here + name) and Path(place, name).is_symlink():
+                if not exclude(here + name) and os.path.islink(f"{place}/{name}"):  # noqa: PTH114
                     yield here + name, "linked_folder"
 
     def _hash(self, keys: list[str]) -> pl.DataFrame:
