@@ -10,4 +10,5 @@ from imagemill.tables import LISTING
 def main(config: download.Config, paths: Paths, engine: Engine) -> None:
     """Make the packs agree with the listing."""
     listing = LISTING.read(paths.of("scan"))
-    download.update(listing, config, paths.out, paths.root, engine)
+    spool = paths.local / "spool" / paths.dataset
+    download.update(listing, config, paths.out, paths.root, spool, engine)

@@ -50,7 +50,7 @@ class Build:
         sources = {"album": make.folder(self.source)}
         config = download.Config(sources=sources, **self.settings)
         listed = self.listing() if listing is None else listing
-        download.update(listed.select(*LISTING.columns), config, self.out, self.root, engine)
+        download.update(listed.select(*LISTING.columns), config, self.out, self.root, self.root / "spool", engine)
 
     def packs(self) -> dict[str, int]:
         """The packs, each with the inode that tells whether it was written again."""

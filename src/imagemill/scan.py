@@ -1,6 +1,7 @@
 """List what lies in the sources, and which of it is wanted; see ``tables.LISTING``."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,6 @@ from imagemill.config import Section
 from imagemill.errors import SourceError
 from imagemill.progress import say
 from imagemill.sources import Source, TableSource
-
 
 Name = Annotated[str, Field(pattern=r"^[^/]+$")]
 """Of a source: ``<source>/<key>`` names a sample, and no two may share a name."""
@@ -53,7 +53,8 @@ def _list(name: str, source: Source, root: Path) -> pl.DataFrame:
             f"sources.{name}: {source.path} lists nothing. "
             f"Check `sources.{name}.path`, `include` and `exclude`."
         )
-    say(f"scan: {name}: {len(found):,} objects, {objects.hashed:,} of them new or changed")
+    read = "" if objects.new is None else f", {objects.new:,} of them new or changed"
+    say(f"scan: {name}: {len(found):,} objects{read}")
     return found.with_columns(pl.lit(name).alias("source"))
 
 
@@ -73,14 +74,26 @@ def _limit(rows: pl.DataFrame, limit: int | None) -> pl.DataFrame:
     """Want only the first ``limit`` images, in an order of hashes that keeps identities whole."""
     if limit is None:
         return rows
-    whole = pl.coalesce("identity", "digest", "key")
-    ordered = rows.with_columns(
-        pl.col("digest").min().over(whole).alias("_order"), pl.col("reason").is_null().alias("_in")
-    ).sort("_order", "source", "key", nulls_last=True)
-    before = (pl.col("_in").cum_sum() - pl.col("_in")).min().over("_order")
-    beyond = pl.col("_in") & (before >= limit)
+    whole = pl.coalesce("identity", pl.concat_str("source", pl.lit("/"), "key"))
+    units = (
+        rows.select(_unit=whole)
+        .unique()
+        .with_columns(pl.col("_unit").map_elements(_hash, pl.String).alias("_order"))
+    )
+    ordered = (
+        rows.with_columns(whole.alias("_unit"), pl.col("reason").is_null().alias("_in"))
+        .join(units, on="_unit", how="left")
+        .sort("_order", "source", "key")
+        .with_columns(pl.col("_in").cast(pl.Int64).cum_sum().alias("_count"))
+    )
+    first = pl.col("_count").filter("_in").min().over("_order")
+    beyond = pl.col("_in") & (first > limit)
     reason = pl.when(beyond).then(pl.lit("beyond_limit")).otherwise("reason")
     return ordered.with_columns(reason.alias("reason"))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def summary(rows: pl.DataFrame) -> str:

@@ -22,15 +22,13 @@ from imagemill.errors import SourceError
 from imagemill.files import LOCAL, replacing
 from imagemill.progress import progress
 from imagemill.sources.locate import locate
+from imagemill.sources.objects import FOUND, UnavailableError
 
 RACY = 2_000_000_000
 """Nanoseconds: a file changed within this time of being read may change again unseen."""
 
 UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that no key may have: control characters, line ends, bytes beyond UTF-8."""
-
-FOUND = {"key": pl.String, "bytes": pl.Int64, "digest": pl.String, "reason": pl.String}
-"""Columns of a listing of one source; ``reason`` says why an object cannot be had, or is null."""
 
 _STATS = {
     "key": pl.String,
@@ -41,15 +39,6 @@ _STATS = {
     "inode": pl.UInt64,
 }
 _STAMP = ["key", "bytes", "mtime", "ctime", "inode"]
-
-
-class UnavailableError(Exception):
-    """An object that cannot be had; ``reason`` is a code for its row."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 class Folder(Section):
@@ -83,8 +72,7 @@ class FolderObjects:
         self._spec = spec
         self._folder = folder
         self._stats = stats / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.parquet"
-        self.hashed = 0
-        """How many files the last ``listed`` had to read."""
+        self.new: int | None = 0
 
     def listed(self) -> pl.DataFrame:
         """Return every object below the folder, sorted by key, with the columns ``FOUND``."""
@@ -98,9 +86,15 @@ class FolderObjects:
         )
         self._remember(found.filter(pl.col("ctime") < now - RACY), remembered)
         # A file may grow between the look at its size and the reading.
-        sized = found.with_columns(pl.coalesce("read", "bytes").alias("bytes"))
+        sized = found.with_columns(
+            pl.coalesce("read", "bytes").alias("bytes"), pl.lit(None, pl.String).alias("tag")
+        )
         listed = pl.concat([sized.select(*FOUND), odd])
         return listed.unique("key", keep="first", maintain_order=True).sort("key")
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return no table: a folder says nothing but its keys."""
+        return {}
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object. Raises ``UnavailableError``."""
@@ -115,9 +109,9 @@ class FolderObjects:
         rows, odd = [], []
         for key, stamp in self._entries():
             if not key.isprintable() and any(category(each) in UNWRITABLE for each in key):
-                odd.append((_writable(key), 0, None, "odd_name"))
+                odd.append((_writable(key), 0, None, None, "odd_name"))
             elif isinstance(stamp, str):
-                odd.append((key, 0, None, stamp))
+                odd.append((key, 0, None, None, stamp))
             else:
                 rows.append((key, *stamp))
         stamps = {name: _STATS[name] for name in _STAMP}
@@ -139,7 +133,7 @@ class FolderObjects:
                     yield here + name, "linked_folder"
 
     def _hash(self, keys: list[str]) -> pl.DataFrame:
-        self.hashed = len(keys)
+        self.new = len(keys)
         rows = []
         with progress("scan", len(keys), "files") as advance:
             for key in keys:

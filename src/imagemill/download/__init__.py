@@ -1,0 +1,175 @@
+"""Bring every wanted object's bytes into packs; see ``packs`` and ``tables.INDEX``.
+
+The packs are a function of the set of content hashes alone: a rename, a relabelling or the order
+of sources moves no byte. What is held already is copied from the packs at hand, never fetched.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+from pydantic import Field
+
+from imagemill import packs
+from imagemill.config import Section
+from imagemill.download.packing import FAILED, Origins, pack
+from imagemill.download.spool import Spool
+from imagemill.engine import Engine
+from imagemill.errors import SourceError
+from imagemill.progress import progress, say
+from imagemill.sources import Source
+from imagemill.sources.objects import Fetchable, UnavailableError, Wanted
+from imagemill.tables import INDEX, PLACES
+
+SPARE = 1 << 26  # bytes of disk to leave free
+
+
+class Config(Section):
+    """Where the bytes are, and how they are packed."""
+
+    sources: dict[str, Source]
+    pack_bytes: Annotated[int, Field(ge=1024)]
+    """Content of a pack on average, in bytes."""
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+    """Share of the wanted objects that may fail to arrive before the build stops."""
+
+
+def update(
+    listing: pl.DataFrame, config: Config, out: Path, root: Path, spool: Path, engine: Engine
+) -> None:
+    """Make the packs and tables in ``out`` agree with ``listing``.
+
+    ``out`` and ``spool`` may hold the result of an earlier run, whole or cut short. Raises
+    ``SourceError`` when more than ``max_rejected`` of the wanted objects cannot be had.
+    """
+    folder = out / packs.FOLDER
+    folder.mkdir(exist_ok=True)
+    for part in folder.glob(".*.part"):  # of a run that was killed
+        part.unlink()
+    places = _places(out)
+    with Spool(spool) as kept:
+        wanted = _resolved(listing.filter("wanted"), _indexed(out, places), kept.held())
+        missing = wanted.filter(pl.col("digest").is_null())
+        _refuse_full_disk(missing, out)
+        failed = _fetch(missing, config, root, kept)
+        held = kept.held()
+        wanted = _resolved(wanted.join(failed, on=["source", "key"], how="anti"), held)
+        origins = Origins(places, held, kept.folder, folder, root, config.sources)
+        planned, unread, fetched = pack(wanted, origins, config.pack_bytes, engine)
+        failed = pl.concat([failed, unread])
+        _refuse_too_many(len(listing.filter("wanted")), failed, config)
+        _finish(out, _index(listing, wanted, failed), planned)
+        kept.clear()
+    fetched += len(missing) - (len(failed) - len(unread))
+    say(f"download: {fetched:,} objects fetched, {len(failed):,} rejected, {len(planned)} packs")
+
+
+def _places(out: Path) -> pl.DataFrame:
+    """Return the places of the last run whose packs are there."""
+    if not (out / PLACES.file).exists():
+        return PLACES.frame()
+    there = [path.name for path in (out / packs.FOLDER).iterdir()]
+    return PLACES.read(out).filter(pl.col("pack").is_in(there))
+
+
+_VERSION = ["source", "key", "tag"]
+
+
+def _indexed(out: Path, places: pl.DataFrame) -> pl.DataFrame:
+    """Return the versions of objects whose content the packs hold."""
+    if not (out / INDEX.file).exists():
+        return INDEX.frame().select(*_VERSION, "digest", "bytes")
+    index = INDEX.read(out).filter(pl.col("reason").is_null(), pl.col("tag").is_not_null())
+    return index.join(places, on="digest", how="semi").select(*_VERSION, "digest", "bytes")
+
+
+def _resolved(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
+    """Fill in content hash and length where this version of an object is known."""
+    for frame in known:
+        found = frame.select(*_VERSION, _digest="digest", _bytes="bytes")
+        wanted = (
+            wanted.join(found, on=_VERSION, how="left", maintain_order="left")
+            .with_columns(
+                pl.coalesce("_bytes", "bytes").alias("bytes"),
+                pl.coalesce("digest", "_digest").alias("digest"),
+            )
+            .drop("_digest", "_bytes")
+        )
+    return wanted
+
+
+def _refuse_full_disk(missing: pl.DataFrame, out: Path) -> None:
+    """Stop before a download that cannot fit: once in the spool, once in the packs."""
+    needed = 2 * int(missing["bytes"].sum()) + SPARE
+    free = shutil.disk_usage(out).free
+    if not missing.is_empty() and needed > free:
+        raise SourceError(
+            f"download: {len(missing):,} objects need {needed / 1e9:,.1f} GB of disk and "
+            f"{free / 1e9:,.1f} GB are free below {out}. Free some, set `limit`, or move the "
+            "project; `dvc gc -w` drops cached versions that nothing uses."
+        )
+
+
+def _fetch(missing: pl.DataFrame, config: Config, root: Path, spool: Spool) -> pl.DataFrame:
+    """Fetch what is missing into the spool; return what could not be had, as ``FAILED``."""
+    failed = []
+    for (name,), rows in missing.sort("source", "key").group_by("source", maintain_order=True):
+        source = str(name)
+        objects = config.sources[source].open(source, root)
+        if not isinstance(objects, Fetchable):
+            raise TypeError(f"{source} lists neither a content hash nor a way to fetch")
+        wanted = [Wanted(*row) for row in rows.select("key", "tag", "bytes").iter_rows()]
+        with progress(f"download {source}", len(wanted), "objects") as advance:
+            for got in objects.fetch(wanted):
+                if isinstance(got.content, UnavailableError):
+                    error = got.content
+                    failed.append((source, got.wanted.key, error.reason, error.detail))
+                else:
+                    spool.add(source, got.wanted.key, got.wanted.tag, got.content)
+                advance(1)
+    return pl.DataFrame(failed, FAILED, orient="row")
+
+
+def _refuse_too_many(wanted: int, failed: pl.DataFrame, config: Config) -> None:
+    share = len(failed) / max(1, wanted)
+    if share <= config.max_rejected:
+        return
+    counts = failed.group_by("reason").len().sort("reason").iter_rows()
+    said = ", ".join(f"{count:,} {reason}" for reason, count in counts)
+    first = failed.sort("source", "key").row(0, named=True)
+    raise SourceError(
+        f"download: {share:.1%} of the wanted objects could not be had ({said}), allowed "
+        f"{config.max_rejected:.1%}; first {first['source']}/{first['key']}: {first['detail']}. "
+        "Mend the source, or raise `download.max_rejected`."
+    )
+
+
+def _index(listing: pl.DataFrame, wanted: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+    key = ["source", "key"]
+    content = wanted.select(*key, _digest="digest", _bytes="bytes")
+    failures = failed.rename({"reason": "failure"})
+    return (
+        listing.join(content, on=key, how="left")
+        .join(failures, on=key, how="left")
+        .with_columns(
+            pl.coalesce("_digest", "digest").alias("digest"),
+            pl.coalesce("_bytes", "bytes").alias("bytes"),
+            pl.coalesce("reason", "failure").alias("reason"),
+            pl.when("wanted").then("detail").alias("detail"),
+        )
+    )
+
+
+def _finish(out: Path, index: pl.DataFrame, planned: list[packs.Pack]) -> None:
+    places = [
+        (member.digest, each.name, offset, member.length)
+        for each in planned
+        for member, offset in each.offsets()
+    ]
+    PLACES.write(out, pl.DataFrame(places, dict(PLACES.columns), orient="row"))
+    INDEX.write(out, index)
+    names = {each.name for each in planned}
+    for path in (out / packs.FOLDER).iterdir():
+        if path.name not in names:
+            path.unlink()

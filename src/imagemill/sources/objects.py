@@ -1,0 +1,83 @@
+"""What every kind of source offers: a listing, side tables, and the bytes of its objects.
+
+Where a listing knows the content hash of an object, its bytes are read when they are packed
+(``Readable``). Where it knows only a version tag, such as an ETag, they are fetched once and kept
+(``Fetchable``); an object whose tag is known from an earlier build is not asked for again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import polars as pl
+
+FOUND = {
+    "key": pl.String,
+    "bytes": pl.Int64,  # null where it is not known before the object is fetched
+    "tag": pl.String,  # names a version of the object; null where the digest does
+    "digest": pl.String,  # sha256 of the content, hex; null where only a tag is known
+    "reason": pl.String,  # why the object cannot be had; null when it can
+}
+"""Columns of a listing of one source."""
+
+
+class UnavailableError(Exception):
+    """An object that cannot be had; ``reason`` is a code for its row."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object to fetch, as it was listed."""
+
+    key: str
+    tag: str
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came of fetching one object: its content, or why there is none."""
+
+    wanted: Wanted
+    content: bytes | UnavailableError
+
+
+class Listable(Protocol):
+    """The objects of one source."""
+
+    new: int | None
+    """How many objects the last ``listed`` had to read; None where it never reads any."""
+
+    def listed(self) -> pl.DataFrame:
+        """Return every object, sorted by key, with the columns ``FOUND``.
+
+        Raises ``SourceError`` when the source cannot be listed.
+        """
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return the side tables that the source brings with it, by name."""
+
+
+@runtime_checkable
+class Readable(Listable, Protocol):
+    """A source that knows content hashes before it is asked for bytes."""
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object. Raises ``UnavailableError``."""
+
+
+@runtime_checkable
+class Fetchable(Listable, Protocol):
+    """A source that knows version tags."""
+
+    def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
+        """Yield each of ``wanted`` once, in any order, with bounded work ahead.
+
+        An object whose version is no longer that of its tag is ``changed``. Raises
+        ``SourceError`` when nothing can be had at all, as with wrong credentials.
+        """
