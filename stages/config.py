@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 from imagemill import clean, config, download, leaks, match, measure, merge, package, report, scan
+from imagemill.config import compose
+from imagemill.config.project import Project
 from imagemill.stage import reported
 
-SECTIONS: config.Sections = {
+SECTIONS: compose.Sections = {
     "scan": scan.Config,
     "download": download.Config,
     "merge": merge.Config,
@@ -22,7 +24,7 @@ SECTIONS: config.Sections = {
 
 def main(dataset: str) -> None:
     """Resolve the config of ``dataset`` in the project of the working directory."""
-    resolved = config.resolve(config.Project(Path.cwd()), dataset, SECTIONS)
+    resolved = compose.resolve(Project(Path.cwd()), dataset, SECTIONS)
     config.write(Path("data") / dataset / "config.yaml", resolved)
 
 

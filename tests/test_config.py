@@ -6,26 +6,29 @@ import pytest
 import yaml
 
 from imagemill import config
+from imagemill.config import compose
+from imagemill.config.project import Project
 from imagemill.errors import ConfigError
 from stages.config import SECTIONS
-from tests.conftest import PETS, Project
+from tests.conftest import PETS
+from tests.conftest import Project as Built
 
 
-def resolve(project: Project, dataset: str = "pets") -> dict[str, object]:
-    return config.resolve(config.Project(project.root), dataset, SECTIONS)
+def resolve(project: Built, dataset: str = "pets") -> dict[str, object]:
+    return compose.resolve(Project(project.root), dataset, SECTIONS)
 
 
-def refusal(project: Project, dataset: str = "pets") -> str:
+def refusal(project: Built, dataset: str = "pets") -> str:
     with pytest.raises(ConfigError) as caught:
         resolve(project, dataset)
     return str(caught.value)
 
 
-def test_the_resolved_config_has_one_section_a_stage(project: Project) -> None:
+def test_the_resolved_config_has_one_section_a_stage(project: Built) -> None:
     assert list(resolve(project)) == list(SECTIONS)
 
 
-def test_an_override_in_params_reaches_its_section(project: Project) -> None:
+def test_an_override_in_params_reaches_its_section(project: Built) -> None:
     project.datasets(pets=["merge.min_images=3"])
     resolved = resolve(project)
     assert resolved["merge"]["min_images"] == 3  # type: ignore[index]
@@ -33,7 +36,7 @@ def test_an_override_in_params_reaches_its_section(project: Project) -> None:
 
 
 @pytest.mark.parametrize("choice", ["hdf5", "imagefolder", "[imagefolder,hdf5]"])
-def test_a_group_is_swapped_for_one_dataset(project: Project, choice: str) -> None:
+def test_a_group_is_swapped_for_one_dataset(project: Built, choice: str) -> None:
     project.datasets(pets=[f"package={choice}"])
     formats = resolve(project)["package"]["formats"]  # type: ignore[index]
     assert {name for name, value in formats.items() if value} == set(choice.strip("[]").split(","))
@@ -67,7 +70,7 @@ BAD = {
 
 @pytest.mark.parametrize(("overrides", "message"), BAD.values(), ids=BAD)
 def test_a_bad_override_names_its_place_and_the_fix(
-    project: Project, overrides: list[str], message: str
+    project: Built, overrides: list[str], message: str
 ) -> None:
     project.datasets(pets=overrides)
     said = refusal(project)
@@ -105,7 +108,7 @@ WRONG_FILES = {
 
 @pytest.mark.parametrize(("text", "message"), WRONG_FILES.values(), ids=WRONG_FILES)
 def test_a_mistake_in_a_dataset_file_names_file_key_and_fix(
-    project: Project, text: str, message: str
+    project: Built, text: str, message: str
 ) -> None:
     merged = _merged(yaml.safe_load(PETS), yaml.safe_load(text))
     project.conf("dataset/pets.yaml", "# @package _global_\n" + yaml.safe_dump(merged))
@@ -122,24 +125,24 @@ def _merged(base: dict[str, object], more: dict[str, object]) -> dict[str, objec
     return base
 
 
-def test_a_mistake_in_a_group_file_names_that_file(project: Project) -> None:
+def test_a_mistake_in_a_group_file_names_that_file(project: Built) -> None:
     path = project.root / "conf/clean/standard.yaml"
     path.write_text(path.read_text().replace("min_side: 48", "min_side: big"))
     assert refusal(project).startswith("conf/clean/standard.yaml: clean.min_side: ")
 
 
-def test_a_value_that_is_missing_is_asked_for(project: Project) -> None:
+def test_a_value_that_is_missing_is_asked_for(project: Built) -> None:
     project.conf("dataset/pets.yaml", PETS.replace("    path: pets\n", "    include: ['*']\n"))
     said = "conf/dataset/pets.yaml: sources.pets.path: needs a value; none is given"
     assert refusal(project) == said
 
 
-def test_broken_yaml_names_the_line(project: Project) -> None:
+def test_broken_yaml_names_the_line(project: Built) -> None:
     project.conf("dataset/pets.yaml", PETS + "  more: [1, 2\n")
     assert refusal(project).startswith("conf/dataset/pets.yaml:")
 
 
-def test_a_group_that_is_not_there_is_named_with_the_nearest(project: Project) -> None:
+def test_a_group_that_is_not_there_is_named_with_the_nearest(project: Built) -> None:
     text = PETS.replace("about:", "  - override /package: hdf6\nabout:")
     project.conf("dataset/pets.yaml", text)
     assert (
@@ -148,7 +151,7 @@ def test_a_group_that_is_not_there_is_named_with_the_nearest(project: Project) -
     )
 
 
-def test_a_dataset_without_a_file_is_named_with_the_nearest(project: Project) -> None:
+def test_a_dataset_without_a_file_is_named_with_the_nearest(project: Built) -> None:
     project.datasets(pest=[])
     assert (
         refusal(project, "pest")
@@ -156,19 +159,19 @@ def test_a_dataset_without_a_file_is_named_with_the_nearest(project: Project) ->
     )
 
 
-def test_a_dataset_that_params_does_not_list_is_named_with_the_nearest(project: Project) -> None:
+def test_a_dataset_that_params_does_not_list_is_named_with_the_nearest(project: Built) -> None:
     assert refusal(project, "pet").startswith(
         "params.yaml: datasets.pet: not listed; did you mean pets?"
     )
 
 
 @pytest.mark.parametrize("value", ["merge.min_images=3", {"merge": 1}, [3]])
-def test_overrides_must_be_a_list_of_text(project: Project, value: object) -> None:
+def test_overrides_must_be_a_list_of_text(project: Built, value: object) -> None:
     (project.root / "params.yaml").write_text(yaml.safe_dump({"datasets": {"pets": value}}))
     assert "must be a list of Hydra overrides" in refusal(project)
 
 
-def test_the_stage_prints_one_line_and_no_traceback(project: Project) -> None:
+def test_the_stage_prints_one_line_and_no_traceback(project: Built) -> None:
     project.datasets(pets=["package=hdf6"])
     done = project.run("python", "-m", "stages.config", "pets", check=False)
     assert done.returncode == 1
@@ -176,7 +179,7 @@ def test_the_stage_prints_one_line_and_no_traceback(project: Project) -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_what_is_written_is_what_a_stage_reads(project: Project, tmp_path: Path) -> None:
+def test_what_is_written_is_what_a_stage_reads(project: Built, tmp_path: Path) -> None:
     resolved = resolve(project)
     config.write(tmp_path / "config.yaml", resolved)
     for name, model in SECTIONS.items():
@@ -184,5 +187,5 @@ def test_what_is_written_is_what_a_stage_reads(project: Project, tmp_path: Path)
         assert model.model_validate(section).model_dump(mode="json") == resolved[name]
 
 
-def test_a_resolved_config_knows_no_path_of_the_machine(project: Project) -> None:
+def test_a_resolved_config_knows_no_path_of_the_machine(project: Built) -> None:
     assert str(project.root) not in yaml.safe_dump(resolve(project))

@@ -11,7 +11,8 @@ import polars as pl
 import typer
 
 from imagemill import heal as healing
-from imagemill.config import Project
+from imagemill import scaffold
+from imagemill.config.project import Project
 from imagemill.errors import BuildError, suggest
 from imagemill.files import DVC_LOCK
 from imagemill.progress import progress, say
@@ -34,6 +35,20 @@ def build(
 ) -> None:
     """Mend what a killed build left behind, run `dvc repro`, and say what came of it."""
     sys.exit(reported(lambda: _build(targets or [])))
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Of the new dataset: letters, digits and _.")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, archive, Parquet file, COCO JSON, s3://bucket/prefix, hf://repo@rev."
+        ),
+    ],
+) -> None:
+    """Look at images and write a first config for them: conf/dataset/NAME.yaml."""
+    sys.exit(reported(lambda: _init(name, address)))
 
 
 @app.command()
@@ -63,6 +78,12 @@ def _build(targets: list[str]) -> None:
         page = Path("data") / dataset / "report" / "index.html"
         if (root / page).exists():
             say(f"  look at {page}")
+
+
+def _init(name: str, address: str) -> None:
+    say(scaffold.init(name, address, Path.cwd()))
+    say(f"Written to conf/dataset/{name}.yaml and entered in params.yaml.")
+    say(f"Read it, then build it: dvc repro report@{name}")
 
 
 def _dvc() -> str:

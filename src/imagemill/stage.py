@@ -18,6 +18,7 @@ import psutil
 from hydra.utils import instantiate
 
 from imagemill import config
+from imagemill.config.compose import runtime
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import DVC_LOCK, LOCAL, locked, replacing, swap
@@ -106,7 +107,7 @@ def _given(main: Callable[..., None], name: str, paths: Paths) -> list[Any]:
 
 def engine(root: Path) -> Engine:
     """Return the engine that ``conf/runtime.yaml`` and ``IMAGEMILL_ENGINE`` ask for."""
-    chosen = config.runtime(root / "conf", os.environ.get("IMAGEMILL_ENGINE", "").split()).engine
+    chosen = runtime(root / "conf", os.environ.get("IMAGEMILL_ENGINE", "").split()).engine
     return Engine(instantiate(chosen.start), chosen.ahead)
 
 
