@@ -49,7 +49,7 @@ def test_a_lock_file_cut_short_anywhere_is_restored_or_still_good_for_dvc(tmp_pa
         heal.heal(tmp_path)
         assert heal.recorded(lock) is not None
         restored += lock.read_text() == LOCK
-    assert restored > len(LOCK) / 2
+    assert restored > 50  # elsewhere a value is cut short, and DVC runs that stage again
 
 
 def test_a_lock_file_without_a_copy_is_taken_away(project: Project) -> None:
