@@ -3,14 +3,17 @@
 from imagemill import scan
 from imagemill.progress import say
 from imagemill.stage import Paths, stage
-from imagemill.tables import LISTING, write_side_tables
+from imagemill.tables import LISTING, ORPHANS, write_side_tables
 
 
 @stage
 def main(config: scan.Config, paths: Paths) -> None:
     """Write one row an object, and the label tables as they are."""
     tables = scan.read_tables(config, paths.root)
-    listing = scan.listing(config, paths.root, tables)
+    before = scan.asked(paths.earlier("download"))
+    listing = scan.listing(config, paths.root, tables, before)
+    orphans = scan.orphans(listing, config, tables)
     LISTING.write(paths.out, listing)
+    ORPHANS.write(paths.out, orphans)
     write_side_tables(paths.out, tables)
-    say(scan.summary(listing))
+    say("\n".join([scan.summary(listing), *scan.orphans_summary(orphans)]))

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from tests.draw import photo_bytes
+from tests.postgres import postgres, postgres_server  # noqa: F401 (fixtures)
+from tests.servers import proxy, s3_server  # noqa: F401 (fixtures)
+from tests.web import web  # noqa: F401 (fixture)
+
+# These machines are noisy: a slow example is no fault, and a run must be repeatable.
+settings.register_profile("imagemill", deadline=None, derandomize=True)
+settings.load_profile("imagemill")
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = ("conf", "stages", "src", "dvc.yaml", "requirements.lock", ".dvcignore")

@@ -1,10 +1,9 @@
 """The packs hold exactly what is wanted, and a change fetches and rewrites only what it must."""
 
-import os
 import random
+import re
 import signal
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import polars as pl
@@ -32,8 +31,8 @@ class Build:
         self.root = root
         self.source = root / "source"
         self.out = root / "out"
-        self.source.mkdir(parents=True)
-        self.out.mkdir()
+        self.source.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(exist_ok=True)
         self.settings = {"pack_bytes": AVERAGE, "max_rejected": 0.0, **config}
 
     def put(self, **files: bytes) -> None:
@@ -50,7 +49,9 @@ class Build:
         sources = {"album": make.folder(self.source)}
         config = download.Config(sources=sources, **self.settings)
         listed = self.listing() if listing is None else listing
-        download.update(listed.select(*LISTING.columns), config, self.out, self.root, self.root / "spool", engine)
+        spool = self.root / "spool"
+        chosen = listed.select(*LISTING.columns)
+        download.update(chosen, config, self.out, self.root, spool, engine)
 
     def packs(self) -> dict[str, int]:
         """The packs, each with the inode that tells whether it was written again."""
@@ -83,7 +84,7 @@ def filled(root: Path, count: int = 60, **config: object) -> Build:
 
 
 def fetched(text: str) -> int:
-    return int(text.split("download: ")[1].split(" objects fetched")[0])
+    return int(re.findall(r"download: ([\d,]+) objects fetched", text)[-1])
 
 
 def test_every_wanted_content_is_held_once_and_nothing_else(tmp_path):
@@ -284,18 +285,12 @@ def test_nothing_wanted_makes_no_packs(tmp_path):
     assert build.held() == {}
 
 
-UPDATING = """
-import sys
-from pathlib import Path
-from tests.test_download import Build
-build = Build.__new__(Build)
-build.root = Path(sys.argv[1])
-build.source, build.out = build.root / "source", build.root / "out"
-build.settings = {"pack_bytes": 4096, "max_rejected": 0.0}
-listing = build.listing()
-print("go", flush=True)
-build.update(listing)
-"""
+def updating(say: Connection, root: Path) -> None:
+    """Update a build that is there."""
+    build = Build(root)
+    listing = build.listing()
+    say.send("go")
+    build.update(listing)
 
 
 def test_runs_that_are_killed_leave_nothing_that_changes_the_next(tmp_path):
@@ -306,19 +301,15 @@ def test_runs_that_are_killed_leave_nothing_that_changes_the_next(tmp_path):
     build.put(**{f"{n}.jpg": photo(n) for n in edits})
     before, killed = build.packs(), 0
     for _ in range(10):
-        process = subprocess.Popen(
-            [sys.executable, "-c", UPDATING, str(build.root)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        process.stdout.readline()
+        process, hear = make.process(updating, build.root)
+        hear.recv()
         new, most = 0, chance.randrange(1, 16)
-        while process.poll() is None and new < most:
-            new = len(set(os.listdir(build.out / packs.FOLDER)) - before.keys())
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() != 0
+        while process.is_alive() and new < most:
+            there = {path.name for path in (build.out / packs.FOLDER).iterdir()}
+            new = len(there - before.keys())
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
         before = build.packs()
     assert killed > 3
     build.update()

@@ -81,7 +81,7 @@ def end_at_two(number: int) -> int:
 
 
 def test_a_worker_that_is_killed_ends_the_build_with_advice():
-    with pytest.raises(BuildError, match="IMAGEMILL_ENGINE='engine.workers=1'"):
+    with pytest.raises(BuildError, match=r"IMAGEMILL_ENGINE='engine\.workers=1'"):
         list(make.workers(2).map(end_at_two, range(8)))
 
 

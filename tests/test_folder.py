@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imagemill.errors import SourceError
-from imagemill.sources import Csv, folder
+from imagemill.sources import Csv, stamps
 from imagemill.sources.folder import FolderObjects, UnavailableError
 from imagemill.sources.locate import locate
 from tests import make
@@ -44,7 +44,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times of files count as past long ago at once."""
-    monkeypatch.setattr(folder, "RACY", -1_000_000_000)
+    monkeypatch.setattr(stamps, "RACY", -1_000_000_000)
 
 
 def row(data: bytes) -> tuple[int, str, None]:
@@ -237,7 +237,7 @@ class Growing(FolderObjects):
     """A folder in which a file grows after its size was looked at."""
 
     def _hash(self, keys: list[str]) -> pl.DataFrame:
-        (self._folder / "a.jpg").write_bytes(b"longer")
+        (self.place / "a.jpg").write_bytes(b"longer")
         return super()._hash(keys)
 
 

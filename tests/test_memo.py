@@ -3,10 +3,10 @@
 import os
 import random
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import polars as pl
@@ -149,36 +149,24 @@ def test_unfinished_segments_are_removed_once_they_are_old(tmp_path):
     assert not old.exists()
 
 
-ADDING = """
-import sys
-from itertools import count
-from pathlib import Path
-from tests.test_memo import opened, rows
-kept, start, end = opened(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
-for n in range(start, end):
-    kept.add(rows(n, n + 1_000_000))
-    print(n, flush=True)
-    kept.tidy()
-"""
-
-
-def adding(root: Path, start: int, end: int) -> subprocess.Popen[str]:
-    """A process that adds two rows a segment, says each, and tidies."""
-    command = [sys.executable, "-c", ADDING, str(root), str(start), str(end)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
-    )
+def adding(say: Connection, root: Path, start: int, end: int) -> None:
+    """Add two rows a segment, say each, and tidy."""
+    kept = opened(root)
+    for n in range(start, end):
+        kept.add(rows(n, n + 1_000_000))
+        say.send(n)
+        kept.tidy()
 
 
 def test_two_processes_that_add_and_tidy_at_once_lose_nothing_that_a_third_reads(tmp_path):
-    pair = [adding(tmp_path, start, start + 150) for start in (0, 1000)]
+    pair = [make.process(adding, tmp_path, start, start + 150) for start in (0, 1000)]
     kept, seen = opened(tmp_path), 0
     everything = [*range(150), *range(1000, 1150)]
-    while any(process.poll() is None for process in pair):
+    while any(process.is_alive() for process, _ in pair):
         now = len(found(kept, *everything))
         assert now >= seen
         seen = now
-    assert [process.wait() for process in pair] == [0, 0]
+    assert [process.exitcode for process, _ in pair] == [0, 0]
     assert found(kept, *everything) == everything
     assert segments(kept) <= memo.MANY + 1
 
@@ -187,12 +175,15 @@ def test_processes_that_are_killed_leave_only_whole_rows(tmp_path):
     chance = random.Random(5)
     said: list[int] = []
     for first in range(0, 10_000, 2000):
-        pair = [adding(tmp_path, first + half, first + half + 900) for half in (0, 1000)]
-        for process in pair:
-            lines = (process.stdout.readline() for _ in range(chance.randrange(1, 120)))
-            said += [int(line) for line in lines]
+        pair = [
+            make.process(adding, tmp_path, first + half, first + half + 900) for half in (0, 1000)
+        ]
+        for process, hear in pair:
+            said += [hear.recv() for _ in range(chance.randrange(1, 120))]
             process.kill()
-            said += [int(line) for line in process.communicate()[0].splitlines()]
+            said += make.rest(hear)
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
     kept = opened(tmp_path)
     assert set(said) <= set(found(kept, *range(10_000)))
     assert set(found(kept, *(n + 1_000_000 for n in said))) == {n + 1_000_000 for n in said}

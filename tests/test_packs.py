@@ -166,9 +166,8 @@ def test_one_change_of_the_set_rewrites_few_packs():
         assert len(before) >= 100
         rewritten += [len(names(edited) - before) for edited in single_changes(held, 100)]
     median, most = np.percentile(rewritten, [50, 99], method="higher")
-    print(
-        f"packs rewritten by {len(rewritten)} single changes: median {median}, 99% {most}, most {max(rewritten)}"
-    )
+    said = f"median {median}, 99% {most}, most {max(rewritten)}"
+    print(f"packs rewritten by {len(rewritten)} single changes: {said}")
     assert median <= 2
     assert most <= 4
 

@@ -71,6 +71,7 @@ class Item:
             **{name: getattr(self, name) for name in ("key", "source", "label", "identity")},
             **{name: getattr(self, name) for name in ("split", "sample", "digest", "kept_as")},
             "bytes": len(self.data),
+            "tag": None,
             "name": self.key,
             "group": None,
             "wanted": not self.out_by("scan"),
@@ -472,6 +473,7 @@ CODES = {
     *images.REASONS,
     *("linked_folder", "odd_name", "no_layout", "no_label", "identity_too_small", "beyond_limit"),
     *("vanished", "denied", "changed", "same_bytes", "identity_conflict", "label_conflict"),
+    *("no_url", "bad_url", "private_address", "wrong_content_type", "failed"),
     *("conflicting_copies", "duplicate", "leak"),
 }
 

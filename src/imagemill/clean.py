@@ -46,7 +46,7 @@ CHECKS: dict[str, Check] = {
     "dark": lambda c: pl.col("brightness") < c.min_brightness,
     "bright": lambda c: pl.col("brightness") > c.max_brightness,
     "low_information": lambda c: pl.col("entropy") < c.min_entropy,
-    "animated": lambda _: pl.col("frames") > 1,
+    "animated": lambda _: (pl.col("frames") > 1) & (pl.col("format") != "TIFF"),  # has pages
     "wrong_extension": lambda _: _wrong_extension(),
     "private_metadata": lambda _: pl.col("gps"),
 }
@@ -115,7 +115,7 @@ def _conflicts(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.Da
     both = _sample_pairs(rows, pairs)
     said = both.filter(
         pl.col("label_a").ne_missing(pl.col("label_b"))
-        | pl.col("identity_a").ne_missing(pl.col("identity_b"))
+        | (pl.col("identity_a") != pl.col("identity_b"))  # no identity contradicts none
     )
     wrong = pl.concat([said["a"], said["b"]]).unique()
     return _remove(rows, pl.col("sample").is_in(wrong.implode()), "conflicting_copies")
@@ -126,9 +126,10 @@ def _copies(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataF
     if config.keep_copy == "all":
         return rows
     both = _sample_pairs(rows, pairs).filter(pl.col("split_a").eq_missing(pl.col("split_b")))
+    area = pl.col("width").cast(pl.Int64) * pl.col("height")
     best = {
-        "largest": [pl.col("width") * pl.col("height"), pl.col("bytes"), pl.col("sharpness")],
-        "sharpest": [pl.col("sharpness"), pl.col("width") * pl.col("height"), pl.col("bytes")],
+        "largest": [area, pl.col("bytes"), pl.col("sharpness")],
+        "sharpest": [pl.col("sharpness"), area, pl.col("bytes")],
     }[config.keep_copy]
     ranked = rows.filter(IN).sort([e.neg() for e in best] + [pl.col("sample")])["sample"]
     taken = clusters.stars(ranked.to_list(), both.select("a", "b").iter_rows())

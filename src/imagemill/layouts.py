@@ -26,6 +26,9 @@ class Join(Section):
     """What is told, by which column of the table."""
     prefix: str = ""
     """What the table's keys begin with and the source's do not, such as ``photos/``."""
+    part: str = ""
+    """A regular expression for the whole key with one group: the part of it that the table's
+    column holds, such as ``(.+)[.]jpe?g``. Empty: all of it."""
     rename: dict[str, str] = Field(default={})
     """Other names for labels of the table."""
 
@@ -128,7 +131,9 @@ def _groups(pattern: str, where: str) -> list[str]:
         names = list(re.compile(pattern).groupindex)
         pl.Series([""]).str.contains(pattern)  # Polars knows less than Python: no look-ahead
     except (re.error, pl.exceptions.ComputeError) as error:
-        raise ConfigError(f"{where}: {pattern}: {str(error).strip().splitlines()[-1]}") from error
+        lines = str(error).splitlines()
+        said = next((line for line in lines if line.startswith("error:")), lines[0])
+        raise ConfigError(f"{where}: {pattern}: {said}") from error
     for name in names:
         if name not in SAYS:
             raise ConfigError(f"{where}: group {name}: tells nothing{suggest(name, SAYS)}")
@@ -147,7 +152,7 @@ def _by_pattern(rows: pl.DataFrame, source: str, pattern: str) -> pl.DataFrame:
 
 def _nonempty(text: pl.Expr) -> pl.Expr:
     """Return null for an empty text: a CSV has no other way to say nothing."""
-    return pl.when(text != "").then(text)
+    return pl.when(text.cast(pl.String) != "").then(text.cast(pl.String))
 
 
 def _joined(
@@ -161,19 +166,53 @@ def _joined(
         if column not in table.columns:
             raise ConfigError(f"{where}: no column {column}{suggest(column, table.columns)}")
     said = table.select(
-        pl.col(join.key).alias("_key"),
+        pl.col(join.key).cast(pl.String).alias("_key"),
         *[_nonempty(pl.col(column)).alias(f"_{says}") for says, column in join.columns.items()],
     ).drop_nulls("_key")
     if "label" in join.columns:
         said = said.with_columns(pl.col("_label").replace(join.rename))
     said = said.unique()
     _refuse_contradictions(said, join)
-    joined = rows.with_columns((join.prefix + pl.col("key")).alias("_key")).join(
-        said, on="_key", how="left"
-    )
+    joined = rows.with_columns(_table_key(join, where)).join(said, on="_key", how="left")
     return joined.with_columns(
         *[pl.coalesce(f"_{says}", says).alias(says) for says in join.columns], _unlabelled(join)
     )
+
+
+def _table_key(join: Join, where: str) -> pl.Expr:
+    """Return the key under which the table has each object, as ``_key``."""
+    key = pl.col("key")
+    if join.part:
+        _groups(join.part, f"{where}.part")
+        if re.compile(join.part).groups != 1:
+            raise ConfigError(f"{where}.part: {join.part}: needs one group, in round brackets")
+        key = key.str.extract(f"^(?:{join.part})$", 1)
+    return (join.prefix + key).alias("_key")
+
+
+def orphans(
+    listing: pl.DataFrame, layouts: dict[str, Layout], tables: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Return the keys of joined tables that name no listed object: ``table``, ``column``, ``key``.
+
+    Where several sources join one table, an object of any of them will do.
+    """
+    named: dict[tuple[str, str], list[pl.DataFrame]] = {}
+    for source, layout in layouts.items():
+        if join := layout.join:
+            had = listing.filter(source=source).select(_table_key(join, f"sources.{source}.layout"))
+            named.setdefault((join.table, join.key), []).append(had)
+    parts = [listing.clear().select(table="key", column="key", key="key")]
+    for (table, column), had in named.items():
+        keys = tables[table].select(
+            pl.lit(table).alias("table"), pl.lit(column).alias("column"), key=column
+        )
+        parts.append(
+            keys.drop_nulls()
+            .unique()
+            .join(pl.concat(had), left_on="key", right_on="_key", how="anti")
+        )
+    return pl.concat(parts)
 
 
 def _unlabelled(join: Join) -> pl.Expr:

@@ -1,10 +1,12 @@
 """Splits that share nothing: check the given ones, or assign new ones; then the final manifest."""
 
+from bisect import bisect_right
 from hashlib import sha256
-from typing import Annotated, Literal
+from itertools import accumulate
+from typing import Annotated, Literal, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imagemill import clusters, layouts
 from imagemill.config import Section
@@ -21,7 +23,7 @@ class Config(Section):
     splits: Literal["given", "assigned"]
     """Taken from the sources, or made here."""
     fractions: dict[str, Annotated[float, Field(gt=0, le=1)]]
-    """Share of the units for each assigned split."""
+    """Share of the units for each assigned split; a unit is what must stay together."""
     seed: int
     """Of the assignment."""
     together: list[Bond]
@@ -32,6 +34,12 @@ class Config(Section):
     """What a leak that remains does to the build."""
     min_images: Annotated[int, Field(ge=1)]
     """Images that an identity or label must have in the end."""
+
+    @model_validator(mode="after")
+    def _name_the_splits(self) -> Self:
+        if self.splits == "assigned" and not self.fractions:
+            raise ValueError("`fractions` must name the splits to assign, such as {train: 1.0}")
+        return self
 
 
 def decide(
@@ -46,11 +54,17 @@ def decide(
     if config.splits == "assigned":
         rows = _assign(rows, pairs, config)
     found = _across(rows, pairs, config)
-    gone = _leavers(found, config)
-    rows = _remove(rows, pl.col("sample").is_in(gone), "leak")
+    everything, gone = [found], set[str]()
+    # Where a whole group leaks, a round shows but some of its pairs; the next one shows the rest.
+    while leavers := _leavers(found, config):
+        gone |= leavers
+        rows = _remove(rows, pl.col("sample").is_in(list(leavers)), "leak")
+        found = _across(rows, pairs, config)
+        everything.append(found)
     rows = _remove(rows, _few(config.min_images), "identity_too_small")
     _gate(_across(rows, pairs, config), config)
-    return rows.select(*MANIFEST.columns), _blamed(found, gone)
+    leaks = pl.concat(everything).unique(["a", "b", "kind"])
+    return rows.select(*MANIFEST.columns), _blamed(leaks, gone).sort("a", "b", "kind")
 
 
 IN = pl.col("verdict") == "keep"
@@ -70,10 +84,9 @@ def _remove(rows: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:
 
 
 def _assign(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Give each unit of bound samples a split by a hash of the unit's least content hash."""
+    """Give each unit of bound samples a split by a hash of the unit's name."""
     kept = rows.filter(IN)
-    bonds = _bonds(kept, pairs, config.together)
-    units = clusters.connected(bonds)
+    units = clusters.connected(_bonds(kept, pairs, config.together))
     chosen = {
         digest: _draw(units.get(digest, digest), config) for digest in kept["digest"].unique()
     }
@@ -82,31 +95,30 @@ def _assign(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataF
 
 
 def _bonds(kept: pl.DataFrame, pairs: pl.DataFrame, kinds: list[Bond]) -> list[tuple[str, str]]:
-    """Return pairs of content hashes that may not be parted."""
+    """Return pairs that may not be parted: of content hashes, or of one with its group's name.
+
+    The least member names a unit. A group's name sorts before all hashes, so that the group stays
+    where it is when it gets another image.
+    """
     found: list[tuple[str, str]] = []
     if "copies" in kinds:
-        here = pl.col("a").is_in(kept["digest"].implode()) & pl.col("b").is_in(
-            kept["digest"].implode()
-        )
+        digests = kept["digest"].implode()
+        here = pl.col("a").is_in(digests) & pl.col("b").is_in(digests)
         found += pairs.filter(here).select("a", "b").iter_rows()
     for kind in ("group", "identity"):
         if kind in kinds:
-            least = pl.col("digest").min().over(kind).alias("least")
-            members = kept.filter(pl.col(kind).is_not_null()).select("digest", least)
-            found += members.iter_rows()
+            members = kept.filter(pl.col(kind).is_not_null())
+            name = pl.format("!{} {}", pl.lit(kind), kind)
+            found += members.select(name.alias("name"), "digest").iter_rows()
     return found
 
 
 def _draw(unit: str, config: Config) -> str:
     """Return the split of a unit: its hash, as a number in 0..1, on the cumulated fractions."""
     number = int(sha256(f"{config.seed}:{unit}".encode()).hexdigest()[:12], 16) / 16**12
-    total = sum(config.fractions.values())
-    reached = 0.0
-    for name, share in config.fractions.items():
-        reached += share / total
-        if number < reached:
-            return name
-    return name
+    names = list(config.fractions)
+    reached = list(accumulate(config.fractions.values()))
+    return names[min(bisect_right(reached, number * reached[-1]), len(names) - 1)]
 
 
 def _across(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataFrame:
@@ -119,18 +131,28 @@ def _across(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataF
 
 
 def _same(sides: pl.DataFrame, column: str, kind: str) -> pl.DataFrame:
-    left = sides.select(pl.col(column), a="sample", split_a="split")
-    right = sides.select(pl.col(column), b="sample", split_b="split")
-    pairs = left.join(right, on=column).filter(
-        pl.col("a") < pl.col("b"), pl.col("split_a") != pl.col("split_b")
-    )
-    return pairs.with_columns(
+    """Return each sample with the least one of each other split that has the same ``column``.
+
+    All pairs would be too many: a group may have a hundred thousand images.
+    """
+    spread = pl.col("split").n_unique().over(column) > 1
+    shared = sides.filter(pl.col(column).is_not_null()).filter(spread)
+    least = shared.group_by(column, "split").agg(pl.col("sample").min())
+    left = shared.select(pl.col(column), one="sample", split_one="split")
+    right = least.select(pl.col(column), other="sample", split_other="split")
+    pairs = left.join(right, on=column).filter(pl.col("split_one") != pl.col("split_other"))
+    turned = pl.col("one") > pl.col("other")
+    return pairs.select(
+        pl.min_horizontal("one", "other").alias("a"),
+        pl.max_horizontal("one", "other").alias("b"),
+        pl.when(turned).then("split_other").otherwise("split_one").alias("split_a"),
+        pl.when(turned).then("split_one").otherwise("split_other").alias("split_b"),
         pl.lit(kind).alias("kind"),
         pl.lit(None, pl.Int32).alias("distance"),
         pl.lit(None, pl.String).alias("transform"),
         pl.lit(None, pl.Float32).alias("score"),
         pl.lit(None, pl.String).alias("removed"),
-    ).select(*LEAKS.columns)
+    ).unique()
 
 
 def _alike(sides: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -159,20 +181,27 @@ def _inverse() -> pl.Expr:
     return pl.col("transform").replace(undone)
 
 
-def _leavers(found: pl.DataFrame, config: Config) -> list[str]:
-    """Return the samples that go: of each leaking pair the one in the split named first."""
+def _leavers(found: pl.DataFrame, config: Config) -> set[str]:
+    """Return the samples that go: of each leaking pair the one in the split named first.
+
+    The splits named last lose theirs first, so that what has left no longer makes others leave.
+    """
     ranks = {split: rank for rank, split in enumerate(config.remove_from)}
     last = len(ranks)
-    gone: set[str] = set()
+    leaving: dict[int, list[tuple[str, str]]] = {}
     for a, b, split_a, split_b in found.select("a", "b", "split_a", "split_b").iter_rows():
         left, right = ranks.get(split_a, last), ranks.get(split_b, last)
-        if left != right and not gone & {a, b}:
-            gone.add(a if left < right else b)
-    return sorted(gone)
+        if left != right:
+            leaving.setdefault(min(left, right), []).append((a, b) if left < right else (b, a))
+    gone: set[str] = set()
+    for rank in sorted(leaving, reverse=True):
+        gone |= {goes for goes, stays in leaving[rank] if stays not in gone}
+    return gone
 
 
-def _blamed(found: pl.DataFrame, gone: list[str]) -> pl.DataFrame:
-    removed = pl.when(pl.col("a").is_in(gone)).then("a").when(pl.col("b").is_in(gone)).then("b")
+def _blamed(found: pl.DataFrame, gone: set[str]) -> pl.DataFrame:
+    left = pl.Series(sorted(gone), dtype=pl.String).implode()
+    removed = pl.when(pl.col("a").is_in(left)).then("a").when(pl.col("b").is_in(left)).then("b")
     return found.with_columns(removed.alias("removed"))
 
 

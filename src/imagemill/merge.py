@@ -14,7 +14,6 @@ from imagemill.config import Section
 from imagemill.errors import ConfigError, suggest
 from imagemill.tables import SAMPLES
 
-
 LONGEST = 180  # bytes of a file name's stem, so that suffix, source and hash fit into 255
 
 

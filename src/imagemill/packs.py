@@ -160,6 +160,10 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every pack that is open."""
         for handle in self._open.values():
             os.close(handle)
         self._open.clear()

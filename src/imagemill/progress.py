@@ -26,8 +26,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show work on ``total`` units with counts, rate and time left."""
+def progress(title: str, total: int | None, unit: str) -> Iterator[Advance]:
+    """Show work on ``total`` units with counts, rate and time left where ``total`` is known."""
     console = Console(stderr=True)
     shown = _bar(console, title, total, unit) if console.is_terminal else _lines(title, total, unit)
     with shown as advance:
@@ -35,7 +35,7 @@ def progress(title: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def _bar(console: Console, title: str, total: int, unit: str) -> Iterator[Advance]:
+def _bar(console: Console, title: str, total: int | None, unit: str) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -58,7 +58,7 @@ def _bar(console: Console, title: str, total: int, unit: str) -> Iterator[Advanc
 
 
 @contextmanager
-def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
+def _lines(title: str, total: int | None, unit: str) -> Iterator[Advance]:
     started = said = time.monotonic()
     done = 0
 
@@ -68,8 +68,11 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
         now = time.monotonic()
         if now - said >= QUIET_INTERVAL and done:
             said = now
-            left = (total - done) * (now - started) / done
             rate = _rate(done, started)
+            if total is None:
+                say(f"{title}: {done:,} {unit}, {rate}")
+                return
+            left = (total - done) * (now - started) / done
             say(f"{title}: {done:,} of {total:,} {unit}, {rate}, {left / 60:.0f} min left")
 
     yield advance

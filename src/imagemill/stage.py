@@ -38,6 +38,13 @@ class Paths:
         """Return the finished output folder of another stage of this dataset."""
         return self.root / "data" / self.dataset / stage
 
+    def earlier(self, stage: str) -> Path:
+        """Return where a later stage keeps its output: what an earlier build left there, if any.
+
+        No dependency, which would be a circle, and so only for a stage that always runs.
+        """
+        return self.root / "data" / self.dataset / stage
+
     @property
     def local(self) -> Path:
         """Folder of this project's local state."""

@@ -45,6 +45,16 @@ class Table:
         """Read the table that another stage wrote to ``folder``."""
         return pl.read_parquet(folder / self.file, columns=list(self.columns))
 
+    def last(self, folder: Path) -> pl.DataFrame:
+        """Read the table that an earlier run left in ``folder``.
+
+        No rows when there is none, or when an earlier version wrote it with other columns.
+        """
+        path = folder / self.file
+        if not path.exists() or pl.read_parquet_schema(path) != dict(self.columns):
+            return self.frame()
+        return self.read(folder)
+
 
 def write_side_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Write the label tables that came with the sources below ``folder``."""
@@ -68,8 +78,9 @@ LISTING = Table(
     {
         "source": pl.String,  # name of the source in the config
         "key": pl.String,  # path below the source's root, with "/" between levels
-        "bytes": pl.Int64,
-        "digest": pl.String,  # sha256 of the content, hex
+        "bytes": pl.Int64,  # null where only fetching tells
+        "tag": pl.String,  # names a version of the object, such as an ETag; null where digest does
+        "digest": pl.String,  # sha256 of the content, hex; null where only fetching tells
         "wanted": pl.Boolean,  # false: its bytes are never fetched
         "reason": pl.String,  # why not wanted; null when wanted
     },
@@ -77,12 +88,24 @@ LISTING = Table(
 )
 """What lies in the sources now; written by ``scan``."""
 
+ORPHANS = Table(
+    "orphans.parquet",
+    {
+        "table": pl.String,  # name of the table in the config
+        "column": pl.String,  # its column with keys that a layout joins
+        "key": pl.String,
+    },
+    ("table", "column", "key"),
+)
+"""Keys of label tables that no listed object has; written by ``scan``."""
+
 INDEX = Table(
     "index.parquet",
     {
         "source": pl.String,
         "key": pl.String,
         "bytes": pl.Int64,
+        "tag": pl.String,
         "digest": pl.String,
         "reason": pl.String,  # null when its bytes are held in a pack
         "detail": pl.String,

@@ -67,10 +67,8 @@ def update(
 
 def _places(out: Path) -> pl.DataFrame:
     """Return the places of the last run whose packs are there."""
-    if not (out / PLACES.file).exists():
-        return PLACES.frame()
     there = [path.name for path in (out / packs.FOLDER).iterdir()]
-    return PLACES.read(out).filter(pl.col("pack").is_in(there))
+    return PLACES.last(out).filter(pl.col("pack").is_in(there))
 
 
 _VERSION = ["source", "key", "tag"]
@@ -78,9 +76,7 @@ _VERSION = ["source", "key", "tag"]
 
 def _indexed(out: Path, places: pl.DataFrame) -> pl.DataFrame:
     """Return the versions of objects whose content the packs hold."""
-    if not (out / INDEX.file).exists():
-        return INDEX.frame().select(*_VERSION, "digest", "bytes")
-    index = INDEX.read(out).filter(pl.col("reason").is_null(), pl.col("tag").is_not_null())
+    index = INDEX.last(out).filter(pl.col("reason").is_null(), pl.col("tag").is_not_null())
     return index.join(places, on="digest", how="semi").select(*_VERSION, "digest", "bytes")
 
 

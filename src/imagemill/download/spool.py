@@ -1,7 +1,8 @@
 """Fetched bytes that no pack holds yet: they survive a kill, so that nothing is fetched twice.
 
-A run appends contents to a file and, after each, a line to a journal. A line that is cut short,
-or whose bytes are not there, is as if it had never been written.
+A run appends contents to a file and, after each, a line to a journal, both at once: what was
+handed over outlives the process. A line that is cut short, or whose bytes are not there, is as if
+it had never been written.
 """
 
 import json
@@ -23,8 +24,6 @@ SPOOLED = {
 }
 """Columns of what a spool holds: one row for each version of an object."""
 
-FLUSH = 1 << 20  # bytes that a kill may cost, which are fetched again
-
 
 class Spool:
     """A folder of fetched contents; one process writes to it at a time."""
@@ -34,10 +33,9 @@ class Spool:
         self.folder = folder
         number = len(list(folder.glob("*.data")))
         self._name = f"{number:06}-{os.getpid()}"
-        self._data = (folder / f"{self._name}.data").open("ab", buffering=FLUSH)
-        self._journal = (folder / f"{self._name}.journal").open("a", buffering=1, encoding="utf-8")
-        self._lines: list[str] = []
-        self._pending = 0
+        self._data = (folder / f"{self._name}.data").open("ab")
+        self._journal = (folder / f"{self._name}.journal").open("ab")
+        self._offset = self._data.tell()
 
     def __enter__(self) -> "Spool":
         return self
@@ -48,46 +46,36 @@ class Spool:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self.flush()
         self._data.close()
         self._journal.close()
 
     def add(self, source: str, key: str, tag: str, content: bytes) -> None:
         """Keep the content of one version of an object."""
-        row = (source, key, tag, sha256(content).hexdigest(), len(content))
-        self._lines.append(json.dumps([*row, f"{self._name}.data", self._data.tell()]))
+        digest, file = sha256(content).hexdigest(), f"{self._name}.data"
+        row = (source, key, tag, digest, len(content), file, self._offset)
+        line = json.dumps(dict(zip(SPOOLED, row, strict=True)))
         self._data.write(content)
-        self._pending += len(content)
-        if self._pending >= FLUSH or len(self._lines) >= 64:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is pending: first the bytes, then the lines that speak of them."""
         self._data.flush()
-        if self._lines:
-            self._journal.write("\n".join(self._lines) + "\n")
-        self._lines.clear()
-        self._pending = 0
+        self._journal.write(f"{line}\n".encode())
+        self._journal.flush()
+        self._offset += len(content)
 
     def held(self) -> pl.DataFrame:
         """Return one row for every content that is whole, as ``SPOOLED``."""
-        self.flush()
-        rows = [row for path in sorted(self.folder.glob("*.journal")) for row in self._rows(path)]
-        frame = pl.DataFrame(rows, SPOOLED, orient="row")
+        parts = [self._rows(path) for path in sorted(self.folder.glob("*.journal"))]
+        frame = pl.concat([pl.DataFrame(schema=SPOOLED), *parts])
         return frame.unique(["source", "key", "tag"], keep="last", maintain_order=True)
 
-    def _rows(self, journal: Path) -> list[list[object]]:
+    def _rows(self, journal: Path) -> pl.DataFrame:
         data = journal.with_suffix(".data")
         there = data.stat().st_size if data.exists() else 0
-        rows = []
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if len(row) == len(SPOOLED) and row[6] + row[4] <= there:
-                rows.append(row)
-        return rows
+        text = journal.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        try:
+            rows = pl.read_ndjson(whole, schema=SPOOLED) if whole else pl.DataFrame(schema=SPOOLED)
+        except pl.exceptions.PolarsError:  # after a machine that went down, not just a process
+            return pl.DataFrame(schema=SPOOLED)
+        return rows.filter(pl.col("offset") + pl.col("bytes") <= there)
 
     def clear(self) -> None:
         """Forget everything, once packs hold it."""

@@ -4,6 +4,7 @@ Whether two images are a pair depends on those two alone, so that a build after 
 what a build from nothing finds.
 """
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from imagemill.config import Section
+from imagemill.errors import BuildError
 from imagemill.match import hamming, verify
 from imagemill.progress import say
 from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
-CHUNK = 8192  # candidate pairs verified at a time
+MOST = 20_000_000  # pairs that a build can work with: a few GB
 
 
 class Config(Section):
@@ -31,17 +33,22 @@ class Config(Section):
 
 
 def find(facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Return all verified pairs among distinct readable images, as ``tables.PAIRS``."""
+    """Return all verified pairs among distinct readable images, as ``tables.PAIRS``.
+
+    Raises ``BuildError`` when they are too many to work with.
+    """
     readable = facts.filter(pl.col("reason").is_null()).sort("digest")
     same = same_pixels(readable)
     alike = perceptual(readable, thumbs, config)
     known = alike.join(same, on=["a", "b"], how="anti")
     say(f"match: {len(same):,} pairs of equal pixels, {len(known):,} verified perceptual pairs")
-    return pl.concat([same, known])
+    return pl.concat([same, known]).sort("a", "b")
 
 
 def same_pixels(facts: pl.DataFrame) -> pl.DataFrame:
     """Return the pairs of images whose upright pixels are equal."""
+    sets = facts.group_by("pixels").agg(pl.len().cast(pl.Int64), pl.col("digest").min())
+    _refuse_too_many(sets.select("digest", pairs=pl.col("len") * (pl.col("len") - 1) // 2))
     left = facts.select("pixels", a="digest")
     right = facts.select("pixels", b="digest")
     pairs = left.join(right, on="pixels").filter(pl.col("a") < pl.col("b"))
@@ -55,29 +62,25 @@ def same_pixels(facts: pl.DataFrame) -> pl.DataFrame:
 
 def perceptual(facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Return the pairs whose hashes are near under a rotation or mirror, and that verify."""
-    pictures = _textured(facts.join(thumbs, on="digest", how="inner"), config.min_texture)
-    stack = _stack(pictures["thumb"])
-    candidates = _candidates(_hashes(pictures["phash"]), config.radius)
-    scored = candidates.with_columns(_scores(stack, candidates))
-    best = (
-        scored.filter(pl.col("score") >= config.min_score)
-        .sort("left", "right", pl.col("score").neg(), "distance", "number")
-        .unique(["left", "right"], keep="first", maintain_order=True)
+    pictures = _pictures(facts.join(thumbs, on="digest", how="inner"), config.min_texture)
+    hashes = pictures["phash"].explode().to_numpy().reshape(-1, len(TRANSFORMS))
+    found = pl.concat(_verified(_stack(pictures["thumb"]), hashes, config))
+    best = found.sort("left", "right", pl.col("score").neg(), "distance", "number").unique(
+        ["left", "right"], keep="first", maintain_order=True
     )
-    digests = pictures["digest"]
-    return best.select(
-        digests.gather(best["left"]).alias("a"),
-        digests.gather(best["right"]).alias("b"),
-        pl.lit("perceptual").alias("tier"),
-        pl.col("distance").cast(pl.Int32),
-        pl.Series("transform", [TRANSFORMS[n] for n in best["number"]], pl.String),
-        pl.col("score"),
-    ).select(*PAIRS.columns)
+    return _of_images(best, pictures["digests"])
 
 
-def _textured(pictures: pl.DataFrame, least: float) -> pl.DataFrame:
-    spread = _stack(pictures["thumb"]).std(axis=(1, 2))
-    return pictures.filter(pl.Series(spread >= least, dtype=pl.Boolean)).sort("digest")
+def _pictures(images: pl.DataFrame, least: float) -> pl.DataFrame:
+    """Return one row a distinct thumbnail that has texture, with its hashes and images.
+
+    Sorted by thumbnail: hash, score and which of two comes first depend on nothing else.
+    """
+    distinct = images.group_by("thumb").agg(
+        pl.col("phash").first(), pl.col("digest").sort().alias("digests")
+    )
+    spread = verify.texture(_stack(distinct["thumb"]))
+    return distinct.filter(pl.Series(spread >= least, dtype=pl.Boolean)).sort("thumb")
 
 
 def _stack(thumbs: pl.Series) -> verify.Thumbs:
@@ -85,38 +88,92 @@ def _stack(thumbs: pl.Series) -> verify.Thumbs:
     return flat.reshape(-1, verify.SIDE, verify.SIDE)
 
 
-def _hashes(phashes: pl.Series) -> NDArray[np.uint64]:
-    return np.array(phashes.to_list(), np.uint64).reshape(-1, len(TRANSFORMS))
+_NEAR = {"left": pl.Int64, "right": pl.Int64, "number": pl.Int64, "distance": pl.Int64}
 
 
-def _candidates(hashes: NDArray[np.uint64], radius: int) -> pl.DataFrame:
-    """Return row numbers of ``left`` < ``right`` that are near under transform ``number``.
+def _verified(
+    stack: verify.Thumbs, hashes: NDArray[np.uint64], config: Config
+) -> Iterator[pl.DataFrame]:
+    """Yield the near pictures that verify: ``right`` under transform ``number`` is ``left``.
+
+    A picture is near itself: several images may have it.
+    """
+    own = np.arange(len(stack))
+    alone = {"left": own, "right": own, "number": 0 * own, "distance": 0 * own}
+    for part in (pl.DataFrame(alone, _NEAR), *_near(hashes, config.radius)):
+        scored = part.with_columns(_scores(stack, part))
+        yield scored.filter(pl.col("score") >= config.min_score)
+
+
+def _near(hashes: NDArray[np.uint64], radius: int) -> Iterator[pl.DataFrame]:
+    """Yield row numbers ``left`` < ``right`` that are near under transform ``number``, each once.
 
     The hash of a turned image is not exactly the turned hash (its median may move), so each pair
     is compared both ways round and the smaller distance counts.
     """
-    parts = []
     for number, inverse in enumerate(INVERSE):
-        one, other, distance = hamming.within(hashes[:, 0], hashes[:, number], radius)
-        swapped = one > other
-        found = {
-            "left": np.where(swapped, other, one),
-            "right": np.where(swapped, one, other),
-            "number": np.where(swapped, inverse, number),
-            "distance": distance,
-        }
-        parts.append(pl.DataFrame(found).filter(pl.col("left") != pl.col("right")))
-    keys = ["left", "right", "number"]
-    return pl.concat(parts).group_by(keys).agg(pl.col("distance").min()).sort(keys)
+        for one, other, distance in hamming.near(hashes[:, 0], hashes[:, number], radius):
+            back = np.bitwise_count(hashes[other, 0] ^ hashes[one, inverse]).astype(np.int64)
+            swapped = one > other
+            found = {
+                "left": np.where(swapped, other, one),
+                "right": np.where(swapped, one, other),
+                "number": np.where(swapped, inverse, number),
+                "distance": np.minimum(distance, back),
+            }
+            # What is near both ways round comes twice; the swapped one is left out.
+            once = (one != other) & ~(swapped & (back <= radius))
+            yield pl.DataFrame(found, _NEAR).filter(pl.Series(once))
 
 
-def _scores(stack: verify.Thumbs, candidates: pl.DataFrame) -> pl.Series:
-    found = np.empty(len(candidates), np.float32)
+def _scores(stack: verify.Thumbs, near: pl.DataFrame) -> pl.Series:
+    found = np.empty(len(near), np.float32)
+    left, right = near["left"].to_numpy(), near["right"].to_numpy()
     for number, transform in enumerate(TRANSFORMS):
-        rows = np.flatnonzero(candidates["number"].to_numpy() == number)
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            left = stack[candidates["left"].to_numpy()[part]]
-            right = stack[candidates["right"].to_numpy()[part]]
-            found[part] = verify.scores(left, verify.turned(right, transform))
+        rows = np.flatnonzero(near["number"].to_numpy() == number)
+        found[rows] = verify.scores(stack, left[rows], right[rows], transform)
     return pl.Series("score", found)
+
+
+def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
+    """Return the pairs of images, as ``tables.PAIRS``, for pairs of the pictures they have."""
+    members = digests.to_frame("one").with_row_index("at").cast({"at": pl.Int64})
+    others = members.rename({"one": "other"})
+    both = pairs.join(members, left_on="left", right_on="at")
+    both = both.join(others, left_on="right", right_on="at")
+    product = pl.col("one").list.len().cast(pl.Int64) * pl.col("other").list.len()
+    _refuse_too_many(both.select(pl.col("one").list.first().alias("digest"), pairs=product))
+    each = both.explode("one", empty_as_null=False).explode("other", empty_as_null=False)
+    # Among images of one picture, every pair comes both ways round.
+    each = each.filter((pl.col("left") != pl.col("right")) | (pl.col("one") < pl.col("other")))
+    return each.select(
+        pl.min_horizontal("one", "other").alias("a"),
+        pl.max_horizontal("one", "other").alias("b"),
+        pl.lit("perceptual").alias("tier"),
+        pl.col("distance").cast(pl.Int32),
+        _transform(turned=pl.col("one") > pl.col("other")).alias("transform"),
+        pl.col("score"),
+    ).select(*PAIRS.columns)
+
+
+def _transform(turned: pl.Expr) -> pl.Expr:
+    forth = dict(enumerate(TRANSFORMS))
+    back = {number: TRANSFORMS[inverse] for number, inverse in enumerate(INVERSE)}
+    name = pl.col("number")
+    return (
+        pl.when(turned)
+        .then(name.replace_strict(back, return_dtype=pl.String))
+        .otherwise(name.replace_strict(forth, return_dtype=pl.String))
+    )
+
+
+def _refuse_too_many(sets: pl.DataFrame) -> None:
+    """Take the number of ``pairs`` for the image ``digest`` a row."""
+    total = int(sets["pairs"].sum())
+    if total > MOST:
+        worst = sets.group_by("digest").agg(pl.col("pairs").sum()).sort("pairs", "digest")
+        raise BuildError(
+            f"match: {total:,} pairs of images look the same, more than {MOST:,}; most of them "
+            f"look like image {worst['digest'][-1]}. Leave such images out with "
+            "`sources.<name>.exclude`, or raise `match.min_texture` or `match.min_score`."
+        )

@@ -22,7 +22,7 @@ CHUNK = 1 << 20  # candidate pairs compared at a time: about 50 MB
 
 
 def near(base: Hashes, query: Hashes, radius: int) -> Iterator[Found]:
-    """Yield (base index, query index, distance) of all pairs that differ in ``radius`` bits at most.
+    """Yield (base index, query index, distance) of all pairs within ``radius`` bits.
 
     Each pair once, in chunks of bounded length and of no particular order.
     """
@@ -41,8 +41,9 @@ def near(base: Hashes, query: Hashes, radius: int) -> Iterator[Found]:
 
 
 def _spread(radius: int) -> list[int]:
-    """Return how many bits a band may differ in: were all of them to differ in more, so would
-    the whole in more than ``radius``; -1 where a band need not be looked at.
+    """Return how many bits each band may differ in; -1 where one need not be looked at.
+
+    If every band differed in more, the whole would differ in more than ``radius``.
     """
     least, rest = divmod(radius, BANDS)
     return [least if band <= rest else least - 1 for band in range(BANDS)]

@@ -4,6 +4,9 @@ The score is the normalised correlation of the two images' gradients, the best o
 Gradients forget brightness and large flat areas, which make different pictures look alike.
 """
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +14,8 @@ from imagemill.tables import TRANSFORMS
 
 SIDE = 32
 SHIFT = 2  # pixels of a thumbnail, each way
+INNER = SIDE - 2 * SHIFT  # side of what is compared
+CHUNK = 64  # pairs compared at a time: few enough for the processor's cache
 
 Thumbs = NDArray[np.uint8]
 Gradients = NDArray[np.float64]
@@ -23,28 +28,58 @@ def turned(thumbs: Thumbs, transform: str) -> Thumbs:
     return np.rot90(mirrored, number % 4, axes=(1, 2))
 
 
-def scores(left: Thumbs, right: Thumbs) -> NDArray[np.float32]:
-    """Return the likeness -1..1, to 4 decimals, of each pair of thumbnails, both (n, 32, 32)."""
-    side = SIDE - 2 * SHIFT
-    fixed = _unit(_gradients(left)[:, :, SHIFT:-SHIFT, SHIFT:-SHIFT])
+def texture(thumbs: Thumbs) -> NDArray[np.float64]:
+    """Return the standard deviation, 0..255, of each thumbnail."""
+    parts = [part.std(axis=(1, 2)) for part in _chunks(thumbs)]
+    return np.concatenate([np.empty(0), *parts])
+
+
+def scores(
+    stack: Thumbs, left: NDArray[np.int64], right: NDArray[np.int64], transform: str
+) -> NDArray[np.float32]:
+    """Return the likeness -1..1, to 4 decimals, of each ``left`` with its turned ``right``.
+
+    ``left`` and ``right`` are row numbers of ``stack`` (n, 32, 32).
+    """
+    parts = [
+        _likeness(stack[one], turned(stack[other], transform))
+        for one, other in zip(_chunks(left), _chunks(right), strict=True)
+    ]
+    return np.concatenate([np.empty(0), *parts]).round(4).astype(np.float32)
+
+
+def _chunks(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+
+
+def _likeness(left: Thumbs, right: Thumbs) -> Gradients:
+    # Gradients are halves of whole numbers: all sums here are exact, in whatever order.
     moving = _gradients(right)
-    best = np.full(len(left), -1.0)
-    for dy in range(2 * SHIFT + 1):
-        for dx in range(2 * SHIFT + 1):
-            shifted = _unit(moving[:, :, dy : dy + side, dx : dx + side])
-            best = np.maximum(best, (fixed * shifted).sum(axis=1))
-    # Rounded, so that the order in which a sum is taken cannot show.
-    return best.round(4).astype(np.float32)
+    fixed = np.ascontiguousarray(_gradients(left)[:, :, SHIFT:-SHIFT, SHIFT:-SHIFT])
+    own = np.einsum("icyx,icyx->i", fixed, fixed)
+    shifts = product(range(2 * SHIFT + 1), repeat=2)
+    norms = np.sqrt(_energies(moving).reshape(len(left), -1) * own[:, None])
+    dots = [np.einsum("icyx,icyx->i", fixed, _window(moving, *shift)) for shift in shifts]
+    likeness: Gradients = (np.stack(dots, axis=1) / np.maximum(norms, 1e-9)).max(axis=1)
+    return likeness
 
 
 def _gradients(thumbs: Thumbs) -> Gradients:
+    """Return the slopes (n, 2, 32, 32) down and across."""
     down, across = np.gradient(thumbs.astype(np.float64), axis=(1, 2))
     return np.stack([down, across], axis=1)
 
 
-def _unit(gradients: Gradients) -> Gradients:
-    """Return each image's gradients as one vector of length 1."""
-    flat = gradients.reshape(len(gradients), 2 * gradients.shape[2] * gradients.shape[3])
-    norm = np.sqrt((flat**2).sum(axis=1, keepdims=True))
-    unit: NDArray[np.float64] = flat / np.maximum(norm, 1e-9)
-    return unit
+def _window(gradients: Gradients, down: int, across: int) -> Gradients:
+    window: Gradients = gradients[..., down : down + INNER, across : across + INNER]
+    return window
+
+
+def _energies(gradients: Gradients) -> Gradients:
+    """Return the sum of squares in the window of every shift, (n, shifts, shifts)."""
+    sums = (gradients**2).sum(axis=1).cumsum(axis=1).cumsum(axis=2)
+    sums = np.pad(sums, ((0, 0), (1, 0), (1, 0)))
+    high, low = slice(INNER, None), slice(None, -INNER)
+    across = sums[:, :, high] - sums[:, :, low]
+    energies: Gradients = across[:, high] - across[:, low]
+    return energies

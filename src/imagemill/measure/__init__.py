@@ -17,11 +17,12 @@ from imagemill.memo import Memo, fingerprint
 from imagemill.progress import progress, say
 from imagemill.tables import FACTS, THUMBS
 
-VERSION = 1  # of the figures; raise it when the code here gives other values
+VERSION = 2  # of the figures; raise it when the code here gives other values
 BATCH = 256  # images: small enough to lose little when killed, large enough to keep workers busy
 
 NO_MEMORY = "MemoryError()"
-"""Detail of an image that failed for lack of memory: the machine's fault, so not remembered."""
+"""Ends the detail of an image that failed for lack of memory: the machine's fault, perhaps, so
+not remembered."""
 
 RESULT = {**FACTS.columns, "thumb": pl.Binary}
 """Columns that one decode gives."""
@@ -67,12 +68,23 @@ def measure(
     results = [known]
     with progress("measure", len(new), "images") as advance:
         for result in engine.map(decode, batches):
-            remembered.add(result.filter(pl.col("detail").ne_missing(NO_MEMORY)))
+            remembered.add(result.filter(~_starved()))
             results.append(result)
             advance(len(result))
     remembered.tidy()
+    measured = pl.concat(results).sort("digest")
     say(f"measure: {len(places):,} images: {len(new):,} decoded, {len(known):,} remembered")
-    return pl.concat(results).sort("digest")
+    starved = measured.filter(_starved()).height
+    if starved:
+        say(
+            f"warning: measure: {starved:,} images failed for lack of memory. Run this stage again "
+            "with IMAGEMILL_ENGINE='engine.workers=1', or lower `measure.max_pixels`."
+        )
+    return measured
+
+
+def _starved() -> pl.Expr:
+    return pl.col("detail").fill_null("").str.ends_with(NO_MEMORY)
 
 
 def thumbs(measured: pl.DataFrame) -> pl.DataFrame:
@@ -81,11 +93,14 @@ def thumbs(measured: pl.DataFrame) -> pl.DataFrame:
 
 
 def decode(batch: _Batch) -> pl.DataFrame:
-    """Decode the images of one batch; a broken image is a row with a reason."""
+    """Decode the images of one batch; a broken image is a row with a reason.
+
+    Raises ``BuildError`` when the pack does not hold what it should.
+    """
     with packs.Reader(batch.folder) as reader:
         rows = [
-            {"digest": digest, **_facts(reader.read(batch.pack, offset, length), batch.limits)}
-            for digest, offset, length in batch.members
+            {"digest": digest, **_facts(reader.content(digest, batch.pack, *place), batch.limits)}
+            for digest, *place in batch.members
         ]
     return pl.DataFrame(rows, schema=RESULT)
 

@@ -29,7 +29,8 @@ def hashes(grey: NDArray[np.uint8]) -> list[int]:
 
     The first bit of a hash, its highest, is that of the mean.
     """
-    low = _BASIS @ grey.astype(np.float64) @ _BASIS.T
+    # Rounded, so that what is 0 in a symmetric image is 0 on every processor.
+    low = (_BASIS @ grey.astype(np.float64) @ _BASIS.T).round(6)
     return [_bits(variant) for variant in _variants(low)]
 
 

@@ -22,6 +22,8 @@ from imagemill.package.hdf5 import Config as Hdf5
 from imagemill.package.imagefolder import Config as ImageFolder
 from imagemill.tables import CONTENTS
 
+LONGEST = 255  # bytes of a folder's name
+
 
 class Formats(Section):
     """The formats to write, each with its settings; null leaves one out."""
@@ -40,9 +42,11 @@ class Config(Section):
 
 
 def contents(manifest: pl.DataFrame) -> pl.DataFrame:
-    """Return the kept samples with ``folder`` (split/label), ``class`` and a unique ``name``.
+    """Return the kept samples with what a package says of them, safe as file names.
 
-    Raises ``BuildError`` when nothing is kept, or two labels would share a folder.
+    ``part`` is the split ("all" where there is none), ``folder`` is part/label, ``class`` the
+    position of the label, ``name`` unique in its folder. Raises ``BuildError`` when nothing is
+    kept, or two things would share a folder or file.
     """
     kept = manifest.filter(verdict="keep").sort("sample")
     if kept.is_empty():
@@ -50,23 +54,52 @@ def contents(manifest: pl.DataFrame) -> pl.DataFrame:
             "package: no image is left to package. The report says why each was removed; "
             "loosen the checks in `clean`, or `merge.min_images`."
         )
-    safe = pl.col("label").str.replace_all(r"[/\\\x00-\x1f]|^\.+$", "_")
-    kept = kept.with_columns(safe.alias("_safe"), pl.col("label").rank("dense").alias("class"))
-    _refuse_shared_folders(kept)
-    shared = pl.len().over("split", "_safe", pl.col("name").str.to_lowercase()) > 1
-    hashed = pl.format("{}_{}", "name", pl.col("digest").str.head(8))
-    return kept.with_columns(
-        pl.concat_str(pl.col("split").fill_null("all"), pl.lit("/"), "_safe").alias("folder"),
-        pl.when(shared).then(hashed).otherwise("name").alias("name"),
-        (pl.col("class") - 1).cast(pl.Int32),
-    ).drop("_safe")
+    kept = kept.with_columns(
+        _safe(pl.col("split").fill_null("all")).alias("part"),
+        _safe(pl.col("label")).alias("_safe"),
+        (pl.col("label").rank("dense") - 1).cast(pl.Int32).alias("class"),
+    )
+    _refuse_shared_folders(kept.select(pl.col("split").fill_null("all"), folder="part"))
+    _refuse_shared_folders(kept.select("label", folder="_safe"))
+    folder = pl.concat_str("part", pl.lit("/"), "_safe").alias("folder")
+    named = kept.with_columns(folder, _safe(pl.col("name")).alias("name"))
+    hashed = pl.format("{}_{}", "name", pl.col("digest").str.head(16))
+    name = pl.when(_shared()).then(hashed).otherwise("name").alias("name")
+    return _checked(named.with_columns(name).drop("_safe"))
 
 
-def _refuse_shared_folders(kept: pl.DataFrame) -> None:
-    shared = kept.select("label", "_safe").unique().filter(pl.col("_safe").is_duplicated())
-    if len(shared):
-        names = ", ".join(shared["label"].sort().to_list())
-        raise BuildError(f"package: the labels {names} would share one folder; rename one of them")
+def _safe(name: pl.Expr) -> pl.Expr:
+    """Return a name that leads nowhere: no separators, no control characters, not ``..``."""
+    return name.str.replace_all(r"[/\\\x00-\x1f\x7f]|^\.*$", "_")
+
+
+def _shared() -> pl.Expr:
+    name = pl.col("name").str.normalize("NFKC").str.to_lowercase()
+    return pl.len().over("folder", name) > 1
+
+
+def _refuse_shared_folders(named: pl.DataFrame) -> None:
+    """Take the names of a label or split a row, and the ``folder`` that they lead to."""
+    kind = named.columns[0]
+    wrong = named.unique().filter(
+        pl.col("folder").is_duplicated() | (pl.col("folder").str.len_bytes() > LONGEST)
+    )
+    if len(wrong):
+        names = ", ".join(wrong[kind].sort().head(3).to_list())
+        raise BuildError(
+            f"package: the {kind}s {names} cannot each have a folder: two share one, or a name is "
+            f"longer than {LONGEST} bytes. Rename them at the source, or with a join's `rename`."
+        )
+
+
+def _checked(named: pl.DataFrame) -> pl.DataFrame:
+    twice = named.filter(_shared())["sample"]
+    if len(twice):
+        raise BuildError(
+            f"package: {' and '.join(twice.head(2))} have equal bytes and would be one file. "
+            "Keep one of them, with `clean.keep_copy`."
+        )
+    return named
 
 
 def write(

@@ -4,6 +4,8 @@ import polars as pl
 
 from imagemill.about import About
 
+MANY = 100  # rows of a table that people still read
+
 
 def render(about: About, manifest: pl.DataFrame) -> str:
     """Return the card of a dataset in Markdown."""
@@ -17,7 +19,7 @@ def render(about: About, manifest: pl.DataFrame) -> str:
         "",
         "## Splits and labels",
         "",
-        *_table(kept.group_by("split", "label").len("images").sort("split", "label")),
+        *_table(_by_split(kept)),
         "",
         "## Sources",
         "",
@@ -29,6 +31,18 @@ def render(about: About, manifest: pl.DataFrame) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _by_split(kept: pl.DataFrame) -> pl.DataFrame:
+    """Return images by split and label, or by split alone where there are many labels."""
+    counted = kept.group_by("split", "label").len("images").sort("split", "label")
+    if len(counted) <= MANY:
+        return counted
+    return (
+        counted.group_by("split")
+        .agg(pl.len().alias("labels"), pl.col("images").sum())
+        .sort("split")
+    )
 
 
 def _by_source(manifest: pl.DataFrame) -> pl.DataFrame:
@@ -49,4 +63,4 @@ def _table(frame: pl.DataFrame) -> list[str]:
 
 def _cell(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value if value is not None else "-")
-    return text.replace("|", "\\|")
+    return " ".join(text.replace("|", "\\|").split())

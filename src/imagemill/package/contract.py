@@ -89,8 +89,7 @@ def pixels(batch: Batch, side: tuple[int, int], mode: str) -> NDArray[np.uint8]:
     """Return the images of ``batch`` as (n, height, width, channels), resized exactly."""
     with packs.Reader(batch.folder) as reader:
         found = [
-            _fitted(reader.read(pack, offset, length), batch.limits, side, mode)
-            for _, pack, offset, length in batch.members
+            _fitted(reader.content(*member), batch.limits, side, mode) for member in batch.members
         ]
     return np.stack(found)
 
@@ -105,7 +104,7 @@ def describe(batch: Batch) -> pl.DataFrame:
     """Return hash, length and suffix of the packaged form of each image of ``batch``."""
     rows = []
     with packs.Reader(batch.folder) as reader:
-        for digest, pack, offset, length in batch.members:
-            suffix, data = canonical(reader.read(pack, offset, length), batch.limits)
-            rows.append((digest, sha256(data).hexdigest(), len(data), suffix))
+        for member in batch.members:
+            suffix, data = canonical(reader.content(*member), batch.limits)
+            rows.append((member[0], sha256(data).hexdigest(), len(data), suffix))
     return pl.DataFrame(rows, RESULT, orient="row")

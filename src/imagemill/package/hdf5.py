@@ -44,15 +44,15 @@ def write(
     """Write ``out/dataset.h5``, read it back, and return ``tables.CONTENTS``."""
     order = [sha256(sample.encode()).hexdigest() for sample in kept["sample"]]
     listed = (
-        kept.with_columns(pl.Series("_order", order), pl.col("split").fill_null("all"))
-        .sort("split", "_order")
-        .with_columns(pl.int_range(pl.len()).over("split").alias("_row"))
-        .with_columns(pl.format("{}_images/{}", "split", "_row").alias("member"))
+        kept.with_columns(pl.Series("_order", order))
+        .sort("part", "_order")
+        .with_columns(pl.int_range(pl.len()).over("part").alias("_row"))
+        .with_columns(pl.format("{}_images/{}", "part", "_row").alias("member"))
     )
     hashes: list[str] = []
     with replacing(out / FILE) as part:
         with h5py.File(part, "w", libver="v112") as file:
-            for (split,), rows in listed.group_by("split", maintain_order=True):
+            for (split,), rows in listed.group_by("part", maintain_order=True):
                 hashes += _write_split(file, str(split), rows, source, config, engine)
             _write_label_map(file, kept)
         listed = listed.with_columns(
@@ -112,7 +112,7 @@ def _image_bytes(config: Config) -> int:
 def verify(path: Path, listed: pl.DataFrame) -> None:
     """Read the file back; raise ``BuildError`` unless every row is as ``listed`` says."""
     with h5py.File(path, "r") as file:
-        for (split,), rows in listed.group_by("split", maintain_order=True):
+        for (split,), rows in listed.group_by("part", maintain_order=True):
             images, labels = file[f"{split}_images"], file[f"{split}_labels"][:]
             hashes = [sha256(images[i].tobytes()).hexdigest() for i in range(len(images))]
             if hashes != rows["packaged"].to_list() or labels.tolist() != rows["class"].to_list():

@@ -111,20 +111,21 @@ def _write_pack(task: _Task) -> None:
     with packs.Reader(task.batch.folder) as reader:
 
         def content(_: Member) -> bytes:
-            _digest, pack, offset, length = next(places)
-            return contract.canonical(reader.read(pack, offset, length), task.batch.limits)[1]
+            return contract.canonical(reader.content(*next(places)), task.batch.limits)[1]
 
         packs.write(task.pack, task.folder, content)
 
 
 def verify(out: Path, listed: pl.DataFrame) -> None:
     """Read the packs back with ``tarfile``; raise ``BuildError`` unless they hold ``listed``."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(out.glob("*.tar")):
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 file = tar.extractfile(member)
-                found[member.name] = sha256(file.read() if file else b"").hexdigest()
+                twice = member.name in found
+                digest = sha256(file.read() if file else b"").hexdigest()
+                found[member.name] = "twice" if twice else digest
     promised = dict(listed.select("member", "packaged").iter_rows())
     wrong = sorted(
         name for name in promised.keys() | found if promised.get(name) != found.get(name)

@@ -66,8 +66,8 @@ REASONS: dict[str, Words] = {
         "learn from, so all of them are left out.",
     ),
     "beyond_limit": Words(
-        "Beyond the trial's limit",
-        "This is a quick trial build of a part of the data; this image is not in that part.",
+        "Beyond the limit",
+        "The config asks for a part of the data only; this image is not in that part, or not yet.",
     ),
     "vanished": Words("Vanished", "It was listed, but gone when it was to be fetched."),
     "denied": Words("Access refused", "It is listed, but reading it is not allowed or fails."),
@@ -75,6 +75,18 @@ REASONS: dict[str, Words] = {
         "Changed on the way",
         "Its content changed between the listing and the fetching. Another build will take it.",
     ),
+    "no_url": Words("No address", "The table has no web address for it."),
+    "bad_url": Words(
+        "Unusable address", "The table's address for it is not one of the web, or holds a password."
+    ),
+    "private_address": Words(
+        "Private address",
+        "Its web address leads into a private network, which the config does not allow.",
+    ),
+    "wrong_content_type": Words(
+        "Answer is no image", "The server sent something else than an image, such as a web page."
+    ),
+    "failed": Words("Not to be had", "Fetching it failed, also when it was tried again."),
     "same_bytes": Words(
         "Same file again",
         "Another file has exactly the same content and shows the same person, thing or label. "

@@ -6,39 +6,21 @@ the kernel says is unchanged (size, times, inode) is not read again, as Git's in
 
 import hashlib
 import os
-import re
-import stat
 import time
-from collections.abc import Callable, Iterator
-from fnmatch import translate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NoReturn
-from unicodedata import category
 
 import polars as pl
 
 from imagemill.config import Section
 from imagemill.errors import SourceError
-from imagemill.files import LOCAL, replacing
+from imagemill.files import LOCAL
 from imagemill.progress import progress
+from imagemill.sources.keys import any_of, odd, writable
 from imagemill.sources.locate import locate
 from imagemill.sources.objects import FOUND, UnavailableError
-
-RACY = 2_000_000_000
-"""Nanoseconds: a file changed within this time of being read may change again unseen."""
-
-UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories that no key may have: control characters, line ends, bytes beyond UTF-8."""
-
-_STATS = {
-    "key": pl.String,
-    "digest": pl.String,
-    "bytes": pl.Int64,
-    "mtime": pl.Int64,
-    "ctime": pl.Int64,
-    "inode": pl.UInt64,
-}
-_STAMP = ["key", "bytes", "mtime", "ctime", "inode"]
+from imagemill.sources.stamps import STAMP, STATS, Stats, stamp
 
 
 class Folder(Section):
@@ -70,26 +52,26 @@ class FolderObjects:
 
     def __init__(self, spec: Folder, folder: Path, stats: Path) -> None:
         self._spec = spec
-        self._folder = folder
-        self._stats = stats / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.parquet"
+        self.place = folder
+        self._stats = Stats(stats, folder)
         self.new: int | None = 0
 
     def listed(self) -> pl.DataFrame:
         """Return every object below the folder, sorted by key, with the columns ``FOUND``."""
         now = time.time_ns()
-        files, odd = self._walk()
-        remembered = self._remembered()
-        known = files.join(remembered, on=_STAMP, how="left")
+        files, odd_ones = self._walk()
+        remembered = self._stats.read()
+        known = files.join(remembered, on=STAMP, how="left")
         fresh = self._hash(known.filter(pl.col("digest").is_null())["key"].to_list())
         found = known.join(fresh, on="key", how="left").with_columns(
             pl.coalesce("digest", "digest_right").alias("digest")
         )
-        self._remember(found.filter(pl.col("ctime") < now - RACY), remembered)
+        self._stats.keep(found, remembered, now)
         # A file may grow between the look at its size and the reading.
         sized = found.with_columns(
             pl.coalesce("read", "bytes").alias("bytes"), pl.lit(None, pl.String).alias("tag")
         )
-        listed = pl.concat([sized.select(*FOUND), odd])
+        listed = pl.concat([sized.select(*FOUND), odd_ones])
         return listed.unique("key", keep="first", maintain_order=True).sort("key")
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -99,35 +81,35 @@ class FolderObjects:
     def read(self, key: str) -> bytes:
         """Return the bytes of an object. Raises ``UnavailableError``."""
         try:
-            return (self._folder / key).read_bytes()
+            return (self.place / key).read_bytes()
         except FileNotFoundError as error:
             raise UnavailableError("vanished", "listed by scan, gone when read") from error
         except OSError as error:
             raise UnavailableError("denied", error.strerror or "cannot be read") from error
 
     def _walk(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows, odd = [], []
-        for key, stamp in self._entries():
-            if not key.isprintable() and any(category(each) in UNWRITABLE for each in key):
-                odd.append((_writable(key), 0, None, None, "odd_name"))
-            elif isinstance(stamp, str):
-                odd.append((key, 0, None, None, stamp))
+        rows, out = [], []
+        for key, found in self._entries():
+            if odd(key):
+                out.append((writable(key), 0, None, None, "odd_name"))
+            elif isinstance(found, str):
+                out.append((key, 0, None, None, found))
             else:
-                rows.append((key, *stamp))
-        stamps = {name: _STATS[name] for name in _STAMP}
-        return pl.DataFrame(rows, stamps, orient="row"), pl.DataFrame(odd, FOUND, orient="row")
+                rows.append((key, *found))
+        stamps = {name: STATS[name] for name in STAMP}
+        return pl.DataFrame(rows, stamps, orient="row"), pl.DataFrame(out, FOUND, orient="row")
 
     def _entries(self) -> Iterator[tuple[str, "tuple[int, ...] | str"]]:
         """Yield the key of each chosen file with its stamp, or with why it cannot be had."""
-        include, exclude = _any(self._spec.include), _any(self._spec.exclude)
-        root = str(self._folder)
+        include, exclude = any_of(self._spec.include), any_of(self._spec.exclude)
+        root = str(self.place)
         for place, folders, files in os.walk(root, onerror=_refuse):
             below = place[len(root) + 1 :]
             here = f"{below}/" if below else ""
             for name in files:
                 key = here + name
                 if include(key) and not exclude(key):
-                    yield key, _stamp(f"{place}/{name}")
+                    yield key, stamp(f"{place}/{name}")
             for name in folders:
                 if not exclude(here + name) and os.path.islink(f"{place}/{name}"):  # noqa: PTH114
                     yield here + name, "linked_folder"
@@ -150,43 +132,12 @@ class FolderObjects:
     def _digest(self, key: str) -> tuple[str | None, int | None, str | None]:
         """Return the hash and length of what was read, or why it could not be."""
         try:
-            with (self._folder / key).open("rb") as file:
+            with (self.place / key).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest(), file.tell(), None
         except FileNotFoundError:
             return None, None, "vanished"
         except OSError:
             return None, None, "denied"
-
-    def _remembered(self) -> pl.DataFrame:
-        if not self._stats.exists():
-            return pl.DataFrame(schema=_STATS)
-        try:
-            return pl.read_parquet(self._stats, schema=_STATS)
-        except pl.exceptions.PolarsError:  # cut short by a machine that went down
-            return pl.DataFrame(schema=_STATS)
-
-    def _remember(self, found: pl.DataFrame, before: pl.DataFrame) -> None:
-        """Keep ``found``, and what other patterns have chosen of the same folder."""
-        read = found.filter(pl.col("digest").is_not_null()).select(*_STATS)
-        kept = pl.concat([read, before.join(read, on="key", how="anti")])
-        self._stats.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._stats) as path:
-            kept.write_parquet(path)
-
-
-def _stamp(path: str) -> tuple[int, ...] | str:
-    try:
-        found = os.stat(path)  # noqa: PTH116 (a million of them: Path would take as long again)
-    except OSError:
-        return "vanished"
-    if not stat.S_ISREG(found.st_mode):  # a pipe would keep its reader waiting for ever
-        return "not_a_file"
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
-def _any(patterns: list[str]) -> Callable[[str], object]:
-    """Return a test of whether any pattern fits a key."""
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -194,8 +145,3 @@ def _refuse(error: OSError) -> NoReturn:
         f"{error.filename}: {error.strerror}. Give this user the right to read it, or leave its "
         "folder out of the source's `path`."
     ) from error
-
-
-def _writable(key: str) -> str:
-    text = os.fsencode(key).decode(errors="backslashreplace")
-    return "".join(f"\\x{ord(c):02x}" if category(c) in UNWRITABLE else c for c in text)

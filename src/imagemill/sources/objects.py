@@ -5,7 +5,7 @@ Where a listing knows the content hash of an object, its bytes are read when the
 (``Fetchable``); an object whose tag is known from an earlier build is not asked for again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -60,7 +60,30 @@ class Listable(Protocol):
         """
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Return the side tables that the source brings with it, by name."""
+        """Return the side tables that the source brings with it, by name.
+
+        They are of the last ``listed``; one without a name bears that of the source.
+        """
+
+
+ASKED = {
+    "key": pl.String,
+    "tag": pl.String,
+    "held": pl.Boolean,  # its content is in the packs
+}
+"""Columns of what earlier builds asked one source for."""
+
+
+@runtime_checkable
+class Tabled(Listable, Protocol):
+    """A source whose objects are the rows of a label table, such as a list of URLs.
+
+    ``scan`` lists what ``told`` returns; ``download`` fetches from the objects as opened, for a
+    tag says all that fetching needs. Other kinds of source do not have this method.
+    """
+
+    def told(self, tables: Mapping[str, pl.DataFrame], asked: pl.DataFrame) -> Listable:
+        """Return these objects as the label tables name them; ``asked`` as in ``ASKED``."""
 
 
 @runtime_checkable

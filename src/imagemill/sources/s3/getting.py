@@ -1,0 +1,163 @@
+"""Get objects: many at a time, each only if it is still the version that was listed."""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import BaseError, GenericError, PreconditionError
+from obstore.store import S3Store
+
+from imagemill.sources.objects import Fetched, UnavailableError, Wanted
+from imagemill.sources.s3 import S3, clients
+from imagemill.sources.s3.refusals import CODES, OF_ONE_OBJECT, code_in, coded, refusal
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+AHEAD = 256 << 20  # bytes in flight; one object may be larger
+RANGED = 64 << 20  # bytes above which an object is got in parts
+PART = 16 << 20  # bytes of a part
+
+_REFUSED = re.compile(r"status code: 4\d\d")
+
+CHANGED = UnavailableError("changed", "changed between scan and download; build again")
+_Result = tuple[Wanted, "bytes | UnavailableError | Exception"]
+
+
+class Getter:
+    """Gets objects of one source."""
+
+    def __init__(self, name: str, spec: S3, store: S3Store, client: Any) -> None:
+        self._name = name
+        self._spec = spec
+        self._store = store
+        self._client = client
+
+    def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
+        """Yield each of ``wanted`` as it comes; no more than ``clients.REQUESTS`` are in flight.
+
+        Raises ``SourceError`` at an answer that all other objects would get as well.
+        """
+        done: SimpleQueue[_Result] = SimpleQueue()
+        flying = heavy = 0
+        with ThreadPoolExecutor(min(clients.REQUESTS, len(wanted) or 1)) as pool:
+            try:
+                for each in wanted:
+                    weight = each.bytes or 0
+                    while flying and (flying >= clients.REQUESTS or heavy + weight > AHEAD):
+                        got = self._judged(done.get())
+                        flying, heavy = flying - 1, heavy - (got.wanted.bytes or 0)
+                        yield got
+                    pool.submit(self._get, each, done)
+                    flying, heavy = flying + 1, heavy + weight
+                for _ in range(flying):
+                    yield self._judged(done.get())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _get(self, each: Wanted, done: "SimpleQueue[_Result]") -> None:
+        try:
+            done.put((each, self._content(each)))
+        except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
+            done.put((each, error))
+
+    def _judged(self, result: _Result) -> Fetched:
+        """Return what came of one object. Raises what is more than its own fault."""
+        each, found = result
+        if not isinstance(found, bytes | UnavailableError):
+            found = self._reason(found)
+        return Fetched(each, found)
+
+    def _content(self, each: Wanted) -> bytes | UnavailableError:
+        key = self._spec.folder + each.key
+        etag = f'"{each.tag.rpartition(":")[0]}"'
+        if not _expressible(key):
+            return self._by_boto(key, etag, each)
+        try:
+            data = self._by_ranges(key, etag, each.bytes or 0)
+        except PreconditionError:
+            return CHANGED
+        return CHANGED if data is None or len(data) != each.bytes else data
+
+    def _patiently(self, key: str, options: "GetOptions") -> bytes | None:
+        """Get one part; tries again what may pass."""
+        for attempt in range(clients.ATTEMPTS - 1):
+            try:
+                return self._part(key, options)
+            except GenericError as error:
+                if not _may_pass(str(error)):
+                    raise
+                clients.pause(attempt)
+        return self._part(key, options)
+
+    def _by_ranges(self, key: str, etag: str, length: int) -> bytes | None:
+        """Return the object's bytes, or None where it has another ETag."""
+        if length <= RANGED:
+            return self._patiently(key, {"if_match": etag})
+        parts = []
+        for start in range(0, length, PART):
+            span = start, min(start + PART, length)
+            part = self._patiently(key, {"if_match": etag, "range": span})
+            if part is None:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+    def _part(self, key: str, options: "GetOptions") -> bytes | None:
+        result = obstore.get(self._store, key, options=options)
+        # Some stores know no conditions and answer with what they have.
+        if result.meta["e_tag"] not in (None, options["if_match"]):
+            return None
+        return result.bytes().to_bytes()
+
+    def _by_boto(self, key: str, etag: str, each: Wanted) -> bytes | UnavailableError:
+        """Get a key that the faster client cannot name, such as one with two slashes in a row."""
+        result = self._client.get_object(**clients.asked(self._spec), Key=key, IfMatch=etag)
+        data: bytes = result["Body"].read()
+        return data if result["ETag"] == etag and len(data) == each.bytes else CHANGED
+
+    def _reason(self, error: Exception) -> UnavailableError:
+        """Return why one object cannot be had. Raises ``SourceError`` where it is all of them."""
+        if not isinstance(error, BaseError | FileNotFoundError | BotoCoreError | ClientError):
+            raise error
+        code = _code(error)
+        if code in CODES and code not in OF_ONE_OBJECT:
+            raise refusal(self._name, self._spec, coded(code)) from error
+        if isinstance(error, FileNotFoundError) or code in ("NoSuchKey", "404"):
+            return UnavailableError("vanished", "listed by scan, gone when fetched")
+        if code in ("PreconditionFailed", "412"):
+            return CHANGED
+        if code == "AccessDenied" or "403 Forbidden" in str(error):
+            return UnavailableError("denied", "these credentials may list it and not get it")
+        return UnavailableError("failed", _said(error, code))
+
+
+def _may_pass(text: str) -> bool:
+    """Tell whether the same request may get another answer: a busy store, a broken connection."""
+    return " 429 " in text or code_in(text) == "RequestTimeout" or not _REFUSED.search(text)
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return error.response["Error"].get("Code", "")
+    return code_in(str(error))
+
+
+def _said(error: Exception, code: str) -> str:
+    """Return the last answer in one line, without what is special to one request."""
+    text = str(error)
+    cause = re.search(r'message: "([^"]+)"', text) or re.search(
+        r"(TimedOut|IncompleteMessage)", text
+    )
+    answer = re.search(r" - (?:Server returned non-2xx status code: )?([^<\n]+)", text)
+    said = [found[1].strip(" :") for found in (answer, cause) if found] or [type(error).__name__]
+    return f"{clients.ATTEMPTS} tries, the last: {', '.join([*said, *([code] if code else [])])}"
+
+
+def _expressible(key: str) -> bool:
+    """Tell whether the Rust client keeps a key as it is."""
+    return not any(part in ("", ".", "..") for part in key.split("/"))

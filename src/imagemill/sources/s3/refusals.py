@@ -1,0 +1,111 @@
+"""Why a whole bucket cannot be had, in one line for the user."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions as boto
+
+from imagemill.errors import SourceError
+from imagemill.sources.s3 import S3
+
+_EXPIRED = (
+    "the session token is expired or invalid; sign in again, such as with `aws sso login`, or "
+    "set a new AWS_SESSION_TOKEN"
+)
+_ELSEWHERE = "the bucket is in another region; set `region` to the bucket's"
+_BUSY = "the store kept failing through all retries; build again later"
+
+CODES = {
+    "NoSuchBucket": "there is no such bucket; check `bucket` and `endpoint`",
+    "InvalidBucketName": "no bucket can have this name; check `bucket`",
+    "AccessDenied": (
+        "access is denied; check `bucket`, `prefix` and `profile`, or have these credentials "
+        "allowed s3:ListBucket and s3:GetObject"
+    ),
+    "AllAccessDisabled": "the bucket is closed to everybody; check `bucket`",
+    "InvalidAccessKeyId": (
+        "the store does not know this access key; check AWS_ACCESS_KEY_ID or `profile`, and that "
+        "`endpoint` is the store that gave the key"
+    ),
+    "SignatureDoesNotMatch": (
+        "the secret key does not fit the access key; check AWS_SECRET_ACCESS_KEY or `profile`"
+    ),
+    "ExpiredToken": _EXPIRED,
+    "InvalidToken": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "RequestTimeTooSkewed": (
+        "the clock of this machine is wrong by many minutes; set it, such as with "
+        "`timedatectl set-ntp true`"
+    ),
+    "RequestExpired": "the clock of this machine is wrong by many minutes; set it",
+    "PermanentRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "InternalError": _BUSY,
+}
+"""What each of S3's error codes means for a source, and what to do."""
+
+OF_ONE_OBJECT = {"AccessDenied", "SlowDown", "ServiceUnavailable", "InternalError"}
+"""Codes of ``CODES`` that say nothing about other objects."""
+
+_CREDENTIALS = (
+    "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`, or "
+    "`anonymous: true` for a public bucket"
+)
+_UNREACHABLE = "nothing answers at {url}; check `endpoint`, `region` and the network"
+
+CLASSES: dict[type[Exception], str] = {
+    boto.ProfileNotFound: (
+        "there is no profile {profile}; check `profile`; `aws configure list-profiles` lists them"
+    ),
+    boto.NoCredentialsError: _CREDENTIALS,
+    boto.PartialCredentialsError: "half of the credentials is missing: {message}; set both",
+    boto.SSOTokenLoadError: _EXPIRED,
+    boto.TokenRetrievalError: _EXPIRED,
+    boto.UnauthorizedSSOTokenError: _EXPIRED,
+    boto.CredentialRetrievalError: "credentials cannot be had: {message}; check `profile`",
+    boto.ParamValidationError: "no bucket can have this name; check `bucket`",
+    boto.NoRegionError: "no region is known; set `region`",
+    boto.SSLError: "no trusted connection to {url}; check `endpoint` and AWS_CA_BUNDLE",
+    boto.ProxyConnectionError: "the proxy does not answer; check HTTPS_PROXY",
+    boto.HTTPClientError: _UNREACHABLE,
+    boto.ConnectionError: _UNREACHABLE,
+    boto.BotoCoreError: "{message}; check the source's config",
+    ValueError: "{message}; check `endpoint` and `bucket`",
+}
+"""What the first that fits of boto3's own errors means, and what to do."""
+
+
+def refusal(name: str, spec: S3, said: str) -> SourceError:
+    """Return the error that ends the build: the source, its place, and what is wrong with it."""
+    place = f"s3://{spec.bucket}/{spec.folder} at {spec.endpoint or 'AWS'}"
+    return SourceError(f"sources.{name}: {place}: {said}.")
+
+
+@contextmanager
+def refusing(name: str, spec: S3) -> Iterator[None]:
+    """Raise ``SourceError`` for whatever boto3 raises in the block."""
+    try:
+        yield
+    except boto.ClientError as error:
+        raise refusal(name, spec, coded(error.response["Error"].get("Code", ""))) from error
+    except tuple(CLASSES) as error:
+        said = next(words for kind, words in CLASSES.items() if isinstance(error, kind))
+        url = spec.endpoint or f"S3 in {spec.region or 'the default region'}"
+        message = " ".join(str(error).split()).rstrip(".")
+        profile = f"`{spec.profile}`" if spec.profile else "of that name (AWS_PROFILE)"
+        raise refusal(name, spec, said.format(message=message, profile=profile, url=url)) from error
+
+
+def coded(code: str) -> str:
+    """Return what a code of S3's means for a source."""
+    return CODES.get(code, f"the store refuses to list it ({code}); check the source's config")
+
+
+def code_in(text: str) -> str:
+    """Return the code of S3's error document within a text, or nothing."""
+    found = re.search(r"<Code>(\w+)</Code>", text)
+    return found[1] if found else ""

@@ -1,0 +1,302 @@
+"""Pairs are found exactly, verified, and a matter of two images alone."""
+
+import random
+from importlib.util import find_spec
+from io import BytesIO
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.Image import Transpose
+
+from imagemill import match
+from imagemill.errors import BuildError
+from imagemill.match import hamming, verify
+from imagemill.measure.figures import figures
+from imagemill.tables import FACTS, INVERSE, PAIRS, THUMBS, TRANSFORMS
+from tests import draw, make
+
+CONFIG = match.Config(radius=8, min_score=0.6, min_texture=6.0)
+
+TURNS: dict[str, list[Transpose]] = {
+    "none": [],
+    "rot90": [Transpose.ROTATE_90],
+    "rot180": [Transpose.ROTATE_180],
+    "rot270": [Transpose.ROTATE_270],
+    "flip": [Transpose.FLIP_LEFT_RIGHT],
+    "flip90": [Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_90],
+    "flip180": [Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180],
+    "flip270": [Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_270],
+}
+
+
+def turned(image: Image.Image, transform: str) -> Image.Image:
+    for turn in TURNS[transform]:
+        image = image.transpose(turn)
+    return image
+
+
+def photograph(name: str) -> Image.Image:
+    """A photograph that ships with scikit-image."""
+    folder = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
+    return Image.open(folder / name).convert("RGB")
+
+
+def measured(images: dict[str, Image.Image]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Facts and thumbnails of images, each under the digest of its name."""
+    found = {make.digest(name): figures(image) for name, image in images.items()}
+    facts = [{"digest": digest, **each} for digest, each in found.items()]
+    thumbs = [{"digest": digest, "thumb": each["thumb"]} for digest, each in found.items()]
+    return make.frame(FACTS, *facts), THUMBS.frame(thumbs)
+
+
+def pairs(images: dict[str, Image.Image], **given: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """The pairs found, by the names of their images, each the way round it was found."""
+    names = {make.digest(name): name for name in images}
+    found = match.find(*measured(images), CONFIG.model_copy(update=given))
+    assert found.schema == pl.Schema(PAIRS.columns)
+    assert (found["a"] < found["b"]).all()
+    return {(names[r["a"]], names[r["b"]]): r for r in found.iter_rows(named=True)}
+
+
+def together(found: dict[tuple[str, str], Any]) -> set[frozenset[str]]:
+    return {frozenset(pair) for pair in found}
+
+
+# Hamming distance
+
+
+def planted(seed: int, count: int) -> np.ndarray:
+    """Random hashes, half of them near another one."""
+    numbers = np.random.default_rng(seed)
+    hashes = numbers.integers(0, 2**64, count, dtype=np.uint64)
+    flips = np.zeros(count // 2, np.uint64)
+    for _ in range(14):
+        flips ^= np.uint64(1) << numbers.integers(0, 64, count // 2, dtype=np.uint64)
+    few = numbers.integers(0, 2**64, count // 2, dtype=np.uint64)
+    hashes[: count // 2] = hashes[count // 2 : 2 * (count // 2)] ^ (flips & few)
+    return hashes
+
+
+def brute(base: np.ndarray, query: np.ndarray, radius: int) -> set[tuple[int, int, int]]:
+    found = set()
+    for place, each in enumerate(base):
+        distance = np.bitwise_count(query ^ each)
+        found |= {(place, int(at), int(distance[at])) for at in np.flatnonzero(distance <= radius)}
+    return found
+
+
+def near(base: np.ndarray, query: np.ndarray, radius: int) -> list[tuple[int, int, int]]:
+    chunks = hamming.near(base, query, radius)
+    return [tuple(map(int, row)) for chunk in chunks for row in zip(*chunk, strict=True)]
+
+
+@pytest.mark.parametrize("radius", [0, 3, 8])
+def test_near_hashes_are_those_of_a_full_comparison(radius):
+    hashes = planted(radius, 20_000)
+    found = near(hashes, hashes, radius)
+    assert len(found) == len(set(found))
+    assert set(found) == brute(hashes, hashes, radius)
+    assert len(found) > 20_000 or radius < 3
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.integers(0, 63), st.integers(0, 16))
+@settings(max_examples=60)
+def test_no_near_hash_is_missed_at_any_radius(numbers, bit, radius):
+    base = np.array([*numbers, 0, 2**64 - 1], np.uint64)
+    query = base ^ np.uint64(1 << bit)
+    for _ in range(radius):
+        bit = (bit * 5 + 7) % 64
+        query ^= np.uint64(1 << bit)
+    assert sorted(near(base, query, radius)) == sorted(brute(base, query, radius))
+
+
+def test_many_equal_hashes_are_compared_in_bounded_memory():
+    equal = np.full(5_000, 12345, np.uint64)
+    total, largest = 0, 0
+    for chunk in hamming.near(equal, equal, 0):
+        total += len(chunk[0])
+        largest = max(largest, len(chunk[0]))
+    assert total == 5_000**2
+    assert largest <= hamming.CHUNK
+
+
+# Verification
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_turned_thumbnail_is_that_of_the_turned_image(transform):
+    image = draw.photo(1, 32, 32).convert("L")
+    ours = verify.turned(np.asarray(image)[None], transform)[0]
+    assert (ours == np.asarray(turned(image, transform))).all()
+
+
+@pytest.mark.parametrize("number", range(len(TRANSFORMS)))
+def test_the_inverse_of_a_transform_undoes_it(number):
+    thumb = np.asarray(draw.photo(1, 32, 32).convert("L"))[None]
+    there = verify.turned(thumb, TRANSFORMS[number])
+    assert (verify.turned(there, TRANSFORMS[INVERSE[number]]) == thumb).all()
+
+
+def test_the_score_is_one_for_equals_and_for_shifted_ones_and_low_for_others():
+    whole = np.asarray(draw.photo(1, 40, 40).convert("L"))
+    crops = [whole[4:36, 4:36], whole[2:34, 6:38], whole[0:32, 4:36], 255 - whole[4:36, 4:36]]
+    stack = np.stack(crops)
+    zero = np.zeros(4, int)
+    same, shifted, beyond, negative = verify.scores(stack, zero, np.arange(4), "none")
+    assert same == 1
+    assert shifted > 0.95
+    assert beyond < 0.6
+    assert negative < 0.6
+
+
+def test_a_score_does_not_depend_on_what_is_scored_beside_it():
+    stack = np.stack([np.asarray(draw.photo(n, 32, 32).convert("L")) for n in range(20)])
+    left, right = (np.array(side) for side in zip(*combinations(range(20), 2), strict=True))
+    together = verify.scores(stack, left, right, "rot90")
+    rows = (slice(i, i + 1) for i in range(len(left)))
+    alone = [verify.scores(stack, left[row], right[row], "rot90")[0] for row in rows]
+    assert (together == alone).all()
+
+
+def test_texture_is_the_standard_deviation_of_each():
+    stack = np.stack([np.asarray(draw.photo(n, 32, 32).convert("L")) for n in range(150)])
+    assert verify.texture(stack) == pytest.approx(stack.std(axis=(1, 2)))
+    assert verify.texture(stack[:0]).shape == (0,)
+
+
+# Pairs of images
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize(("one", "other"), [("x", "y"), ("y", "x")])
+def test_the_transform_of_a_pair_takes_b_to_a(transform, one, other):
+    image = photograph("coffee.png").crop((100, 50, 400, 290))
+    images = {one: image, other: turned(image, transform).resize((150, 130))}
+    ((names, row),) = pairs(images).items()
+    a, b = (np.asarray(images[name].convert("L").resize((32, 32)), float) for name in names)
+    assert np.abs(verify.turned(b[None], row["transform"])[0] - a).mean() < 6
+    assert row["score"] > 0.9
+
+
+def recompressed(image: Image.Image) -> Image.Image:
+    return Image.open(BytesIO(make.file(image, "JPEG", quality=30)))
+
+
+COPIES = {
+    "recompressed": recompressed,
+    "smaller": lambda i: i.resize((i.width // 3, i.height // 3)),
+    "stretched": lambda i: i.resize((i.width, i.height * 2)),
+    "brighter": lambda i: i.point(lambda v: min(255, v + 25)),
+    "grey": lambda i: i.convert("L"),
+    "mirrored": lambda i: i.transpose(Transpose.FLIP_LEFT_RIGHT),
+    "on its side": lambda i: i.transpose(Transpose.ROTATE_90),
+    "upside down": lambda i: i.transpose(Transpose.ROTATE_180),
+}
+PHOTOGRAPHS = ["astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png"]
+
+
+@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
+def test_copies_are_found_among_unlike_images(change):
+    originals = {name: photograph(name).crop((40, 40, 340, 340)) for name in PHOTOGRAPHS}
+    copies = {f"copy of {name}": change(image) for name, image in originals.items()}
+    expected = {frozenset([name, f"copy of {name}"]) for name in originals}
+    assert together(pairs({**originals, **copies})) == expected
+
+
+def test_equal_pixels_are_a_pair_of_their_own_tier():
+    image = draw.photo(1)
+    found = pairs({"a": image, "b": image, "c": recompressed(image)})
+    tiers = {frozenset(names): row["tier"] for names, row in found.items()}
+    assert tiers[frozenset("ab")] == "pixels"
+    assert tiers[frozenset("ac")] == tiers[frozenset("bc")] == "perceptual"
+    assert len(found) == 3
+
+
+def flat(grey: int, spot: int) -> Image.Image:
+    image = Image.new("L", (64, 64), grey)
+    image.paste(spot, (20, 20, 30, 30))
+    return image
+
+
+def test_flat_images_match_only_by_equal_pixels():
+    images = {"a": flat(200, 205), "b": flat(200, 205), "c": flat(201, 206), "d": flat(90, 95)}
+    assert together(pairs(images)) == {frozenset("ab")}
+    assert together(pairs(images, min_texture=0.5)) > {frozenset("ab"), frozenset("ac")}
+
+
+@pytest.mark.parametrize(("min_score", "found"), [(0.9, True), (1.0, False)])
+def test_a_pair_scores_at_least_the_limit(min_score, found):
+    image = photograph("chelsea.png")
+    assert bool(pairs({"a": image, "b": recompressed(image)}, min_score=min_score)) is found
+
+
+def test_hashes_within_the_radius_are_compared_and_no_others():
+    image = photograph("chelsea.png")
+    images = {"a": image, "b": image.crop((6, 6, image.width - 6, image.height - 6))}
+    (row,) = pairs(images, radius=16, min_score=0.0).values()
+    distance = row["distance"]
+    assert 0 < distance <= 16
+    assert pairs(images, radius=distance, min_score=0.0)
+    assert not pairs(images, radius=distance - 1, min_score=0.0)
+
+
+def family(seed: int) -> dict[str, Image.Image]:
+    """Some photos with copies and near copies of them."""
+    chance = random.Random(seed)
+    images: dict[str, Image.Image] = {}
+    for n in range(4):
+        image = photograph(chance.choice(PHOTOGRAPHS)).crop((40 * n, 40, 40 * n + 200, 240))
+        images[f"{n}"] = image
+        for name in chance.sample(sorted(COPIES), 3):
+            images[f"{n} {name}"] = COPIES[name](image)
+        images[f"{n} again"] = image
+    return images
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_do_not_depend_on_the_order_or_the_presence_of_other_images(seed):
+    images = family(seed)
+    facts, thumbs = measured(images)
+    everything = match.find(facts, thumbs, CONFIG)
+    shuffled = (frame.sample(fraction=1, shuffle=True, seed=seed) for frame in (facts, thumbs))
+    assert match.find(*shuffled, CONFIG).equals(everything)
+    chance = random.Random(seed)
+    for _ in range(6):
+        some = pl.Series([make.digest(n) for n in chance.sample(sorted(images), len(images) // 2)])
+        here = [frame.filter(pl.col("digest").is_in(some.implode())) for frame in (facts, thumbs)]
+        both = pl.col("a").is_in(some.implode()) & pl.col("b").is_in(some.implode())
+        assert match.find(*here, CONFIG).equals(everything.filter(both))
+
+
+def test_unreadable_images_have_no_pairs_and_no_images_give_none():
+    facts = make.frame(FACTS, {"digest": make.digest("x"), "reason": "corrupt", "pixels": None})
+    assert match.find(facts, THUMBS.frame(), CONFIG).is_empty()
+    assert match.find(FACTS.frame(), THUMBS.frame(), CONFIG).is_empty()
+
+
+@pytest.mark.parametrize("pixels", ["same", None])
+def test_more_pairs_than_can_be_worked_with_are_refused_by_name(monkeypatch, pixels):
+    monkeypatch.setattr(match, "MOST", 1000)
+    made = figures(draw.photo(1))
+    names = [f"{n}" for n in range(50)]
+    rows = [{**made, "digest": make.digest(n), "pixels": pixels or n} for n in names]
+    thumbs = THUMBS.frame([{"digest": r["digest"], "thumb": r["thumb"]} for r in rows])
+    with pytest.raises(BuildError, match=f"look like image {min(map(make.digest, names))}"):
+        match.find(make.frame(FACTS, *rows), thumbs, CONFIG)
+
+
+def test_many_images_of_one_picture_are_verified_once():
+    made = figures(draw.photo(1))
+    rows = [{**made, "digest": make.digest(f"{n}"), "pixels": f"{n}"} for n in range(600)]
+    thumbs = THUMBS.frame([{"digest": r["digest"], "thumb": r["thumb"]} for r in rows])
+    found = match.find(make.frame(FACTS, *rows), thumbs, CONFIG)
+    assert len(found) == 600 * 599 // 2
+    assert found.unique(["a", "b"]).height == len(found)
+    assert set(found["score"]) == {1.0}
