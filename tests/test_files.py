@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -53,6 +54,7 @@ def test_what_a_killed_swap_left_behind_does_not_stop_the_next(tmp_path):
 HOLDING = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from imagemill.files import locked
 with locked(Path(sys.argv[1]), "waiting"):
     print("held", flush=True)
@@ -83,3 +85,16 @@ def test_a_lock_that_is_free_is_taken_without_a_word(tmp_path, capsys):
         with locked(tmp_path / "x", "waiting"):
             pass
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_a_folder_takes_the_place_of_one_on_another_disk(tmp_path):
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        for words in ("first", "second"):
+            new = tmp_path / "new"
+            new.mkdir()
+            (new / "file").write_text(words)
+            swap(new, Path(other) / "stage")
+            assert [p.read_text() for p in (Path(other) / "stage").iterdir()] == [words]
+            assert [p.name for p in Path(other).iterdir()] == ["stage"]
+            assert not new.exists()

@@ -272,3 +272,25 @@ def test_the_summary_counts_what_is_in_and_why_the_rest_is_out():
         "merge: 2 images of 1 identities or labels, 2.0 each; 1 from several sources",
         "merge: left out 1: no_layout",
     ]
+
+
+def test_a_source_that_knows_only_labels_does_not_contradict_one_that_knows_identities():
+    found = merged(("things", "cat/2.png=x"), ("people", "cat/tom/1.png=x"), priority=["things"])
+    assert reasons(found) == {"things/cat/2.png": "same_bytes"}
+    assert found["things/cat/2.png"]["kept_as"] == "people/cat/tom/1.png"
+
+
+def test_the_same_bytes_under_another_bare_label_are_a_conflict():
+    found = merged(("things", "dog/2.png=x"), ("people", "cat/tom/1.png=x"))
+    assert set(reasons(found).values()) == {"identity_conflict"}
+    assert len(reasons(found)) == 2
+
+
+def test_empty_files_show_nothing_and_so_contradict_nothing():
+    rows = [
+        {"source": "things", "key": f"{label}/{n}.png", "digest": make.digest("empty"), "bytes": 0}
+        for label in ("cat", "dog")
+        for n in range(2)
+    ]
+    samples = merge.merge(make.frame(INDEX, *rows), {}, merge.Config.model_validate(USUAL))
+    assert samples["reason"].null_count() == 4

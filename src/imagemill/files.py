@@ -30,6 +30,10 @@ def replacing(path: Path) -> Iterator[Path]:
 def swap(new: Path, old: Path) -> None:
     """Put the folder ``new`` in the place of ``old``, which need not exist."""
     old.parent.mkdir(parents=True, exist_ok=True)
+    if new.stat().st_dev != old.parent.stat().st_dev:  # data/ may lie on a disk of its own
+        beside = old.with_name(f".{old.name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        new = Path(shutil.move(new, beside))
     if old.exists():
         away = new.with_name(f"{new.name}.old")
         shutil.rmtree(away, ignore_errors=True)

@@ -74,15 +74,37 @@ def _out(
 
 
 def _identity_conflicts(rows: pl.DataFrame, policy: str) -> pl.DataFrame:
-    borne = rows.filter(IN).group_by("digest").agg(layouts.unit().unique().sort().alias("_units"))
-    rows = rows.join(borne, on="digest", how="left", maintain_order="left")
-    clash = pl.col("_units").list.len() > 1
+    """Part the same bytes under several identities, or under several labels without one.
+
+    Empty files are all alike and show nothing: ``measure`` has the word on them.
+    """
+    rows = rows.join(_borne(rows), on="digest", how="left", maintain_order="left")
+    clash = (pl.col("_units").list.len() > 1) & (pl.col("bytes") > 0)
     detail = pl.lit("same bytes under ") + pl.col("_units").list.join(", ")
     if policy == "first":
         order = [pl.col("_rank").filter(IN), pl.col("sample").filter(IN)]
         best = layouts.unit().filter(IN).sort_by(order).first().over("digest")
         clash &= layouts.unit() != best
     return _out(rows, clash, "identity_conflict", detail)
+
+
+def _borne(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return for each content hash what it is said to show: identities, or else labels.
+
+    Several labels of one identity are for ``_label_conflicts`` to judge.
+    """
+    said = (
+        rows.filter(IN)
+        .group_by("digest")
+        .agg(
+            pl.col("identity").drop_nulls().unique().sort(),
+            pl.col("label").unique().sort(),
+            pl.col("identity").is_null().any().alias("bare"),
+        )
+    )
+    several = pl.col("identity").list.len() > 1
+    units = pl.when(several | ~pl.col("bare")).then("identity").otherwise("label")
+    return said.select("digest", units.alias("_units"))
 
 
 def _label_conflicts(rows: pl.DataFrame, policy: str) -> pl.DataFrame:
@@ -106,12 +128,14 @@ def _label_conflicts(rows: pl.DataFrame, policy: str) -> pl.DataFrame:
 
 
 def _same_bytes(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count the same bytes once within an identity and a given split."""
-    place = [pl.col("digest"), layouts.unit(), pl.col("split")]
-    order = pl.when(IN).then("_rank")
-    first = pl.col("sample").sort_by(order, "sample", nulls_last=True).first().over(place)
+    """Count the same bytes once in a given split; by now they show one thing.
+
+    A sample that names an identity stands for one that does not, then the more trusted source.
+    """
+    order = [pl.when(IN).then(pl.col("identity").is_null()), pl.col("_rank"), pl.col("sample")]
+    first = pl.col("sample").sort_by(order, nulls_last=True).first().over("digest", "split")
     rows = rows.with_columns(first.alias("_first"))
-    again = pl.col("sample") != pl.col("_first")
+    again = (pl.col("sample") != pl.col("_first")) & (pl.col("bytes") > 0)
     kept = pl.when(IN & again).then("_first").otherwise("kept_as").alias("kept_as")
     marked = rows.with_columns(kept)
     return _out(marked, again, "same_bytes")

@@ -267,7 +267,8 @@ CONTENTS = Table(
 """What a package holds; travels in the package. Written by ``package``."""
 
 TRANSFORMS = ("none", "rot90", "rot180", "rot270", "flip", "flip90", "flip180", "flip270")
-"""Transforms of an image. Turns counter-clockwise by so many degrees, after a left-right mirror where it says flip."""
+"""Transforms of an image: turns counter-clockwise by so many degrees, after a left-right mirror
+where the name says flip."""
 
 INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
 """For each of ``TRANSFORMS`` the number of the one that undoes it; a mirror undoes itself."""

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -50,7 +51,11 @@ class _Batch:
 def memo(root: Path, config: Config) -> Memo:
     """Return the memo of this stage's one function."""
     name = fingerprint(
-        "measure", VERSION, decoders=images.decoders(), **config.model_dump(mode="json")
+        "measure",
+        VERSION,
+        decoders=images.decoders(),
+        numpy=np.__version__,
+        **config.model_dump(mode="json"),
     )
     return Memo(root, name, RESULT)
 
