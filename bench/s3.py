@@ -55,14 +55,17 @@ class Bucket:
         )  # fmt: skip
 
     def fill(self, count: int, length: int) -> None:
+        """Put objects 0 to ``count``."""
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: self.put(n, n, length), range(count)))
 
     def put(self, number: int, seed: int, length: int = BYTES) -> None:
+        """Put one object with bytes drawn from ``seed``."""
         data = random.Random(seed).randbytes(length)
         obstore.put(self._store, key(number), data, use_multipart=False)
 
     def delete(self, number: int) -> None:
+        """Delete one object."""
         obstore.delete(self._store, key(number))
 
 

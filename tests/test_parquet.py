@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -22,6 +23,7 @@ from imagemill.tables import CONTENTS, INDEX, LISTING, SAMPLES, read_side_tables
 from tests import make
 from tests.conftest import ROOT, Build, Project
 from tests.draw import photo_bytes
+from tests.servers import KEY, SECRET, S3Server
 
 NAMES = ["tench", "goldfish", "great white shark"]
 STORE = {
@@ -282,6 +284,62 @@ def test_a_missing_image_elsewhere_is_noticed_when_it_is_fetched(tmp_path):
     shard(tmp_path / "shards/data/a.parquet", [PHOTOS[0], None])
     objects, _ = elsewhere(tmp_path)
     assert fetched(objects, wanted(objects)) == {"0": PHOTOS[0], "1": "no_image"}
+
+
+# In a bucket
+
+
+@pytest.fixture
+def bucket(place: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The two files of ``place`` in a bucket of their own; returns its client."""
+    for name, value in (("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET)):
+        monkeypatch.setenv(name, value)
+    client = s3_server.client()
+    name = f"parquet-{place.name[-40:]}".replace("_", "-").lower()
+    client.create_bucket(Bucket=name)
+    for path in (place / "shards/data").iterdir():
+        client.upload_file(str(path), name, f"sets/{path.name}")
+    client.name = name
+    return client
+
+
+def in_bucket(place: Path, bucket: Any, endpoint: str) -> ParquetObjects:
+    store = {**STORE, "endpoint": endpoint}
+    return source(f"s3://{bucket.name}/sets", store=store).open("pets", place)
+
+
+def test_files_in_a_bucket_are_read_by_ranges(place, bucket, s3_server):
+    objects = in_bucket(place, bucket, s3_server.endpoint)
+    assert fetched(objects, wanted(objects)) == {str(n): data for n, data in enumerate(PHOTOS)}
+    assert objects.tables()[""]["label"].null_count() == 1
+    again = in_bucket(place, bucket, s3_server.endpoint)
+    assert again.listed().equals(objects.listed())
+    assert again.new == 0
+
+
+def test_a_file_replaced_in_its_bucket_gives_rows_with_a_reason(place, bucket, s3_server):
+    objects = in_bucket(place, bucket, s3_server.endpoint)
+    asked = wanted(objects)
+    shard(place / "new.parquet", PHOTOS[:5])
+    bucket.upload_file(str(place / "new.parquet"), bucket.name, "sets/a-1.parquet")
+    expected = {str(n): PHOTOS[n] if n < 6 else "changed" for n in range(11)}
+    assert fetched(objects, asked) == expected
+    fresh = in_bucket(place, bucket, s3_server.endpoint)
+    assert fetched(fresh, asked) == expected
+
+
+def test_a_file_replaced_during_the_scan_is_an_error(place, bucket, s3_server):
+    objects = in_bucket(place, bucket, s3_server.endpoint)
+    shard(place / "new.parquet", PHOTOS[:5])
+    bucket.upload_file(str(place / "new.parquet"), bucket.name, "sets/a-1.parquet")
+    with pytest.raises(SourceError, match=r"sources\.pets: a-1\.parquet was replaced"):
+        objects.listed()
+
+
+def test_a_missing_bucket_is_named_once(place, bucket, s3_server):
+    bucket.name = "no-such-bucket"
+    with pytest.raises(SourceError, match=r"^sources\.pets: s3://no-such-bucket/sets/ at http"):
+        in_bucket(place, bucket, s3_server.endpoint)
 
 
 # What is refused

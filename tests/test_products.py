@@ -5,8 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
-from imagemill.errors import SourceError
+from imagemill import layouts
+from imagemill.errors import ConfigError, SourceError
+from imagemill.layouts import Layout
 from tests.conftest import ROOT, Build, Project, make_project
 from tests.draw import photo_bytes
 from tests.postgres import Database
@@ -214,3 +217,45 @@ def test_the_shipped_config_builds_as_it_is(
     build(shop, "products")
     assert len(manifest(shop).filter(verdict="keep")) == 17
     assert (shop.root / "data/products/package").exists()
+
+
+def joined(**join: object) -> Layout:
+    usual = {"table": "labels", "key": "id", "columns": {"label": "label"}}
+    given = {"kind": "table", "join": {**usual, **join}, "constants": {}}
+    return TypeAdapter(Layout).validate_python(given)
+
+
+def objects(**keys: list[str]) -> pl.DataFrame:
+    rows = [(source, key) for source, listed in keys.items() for key in listed]
+    return pl.DataFrame(rows, ["source", "key"], orient="row")
+
+
+LABELLED = {"labels": pl.DataFrame({"id": ["1", "2", "x/3", None], "label": ["cat"] * 4})}
+
+
+def test_a_part_of_a_key_finds_its_row():
+    found = objects(shop=["a/1.jpg", "a/2.jpeg", "a/3.jpg", "1"])
+    told = layouts.assign(found, {"shop": joined(part=r".*/(\d+)[.]jpe?g")}, LABELLED)
+    assert told["label"].to_list() == ["cat", "cat", None, None]
+    assert told["misfit"].to_list() == [None, None, "no_label", "no_label"]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [("[0-9]+", "needs one group"), ("(a)(b)", "needs one group"), ("(a", "unclosed|missing")],
+)
+def test_a_part_must_be_one_group(part: str, said: str):
+    with pytest.raises(ConfigError, match=rf"^sources.shop.layout.join.part: .*({said})"):
+        layouts.assign(objects(shop=["1"]), {"shop": joined(part=part)}, LABELLED)
+
+
+def test_a_row_is_an_orphan_when_no_source_that_joins_its_table_has_it():
+    found = objects(one=["1"], two=["3"], three=["2"])
+    layouts_ = {"one": joined(), "two": joined(prefix="x/"), "three": folders()}
+    lost = layouts.orphans(found, layouts_, LABELLED)
+    assert lost.rows() == [("labels", "id", "2")]
+
+
+def folders() -> Layout:
+    given = {"kind": "imagefolder", "folders": [], "join": None, "constants": {}}
+    return TypeAdapter(Layout).validate_python(given)

@@ -474,7 +474,8 @@ CODES = {
     *("linked_folder", "odd_name", "no_layout", "no_label", "identity_too_small", "beyond_limit"),
     *("vanished", "denied", "changed", "same_bytes", "identity_conflict", "label_conflict"),
     *("no_url", "bad_url", "private_address", "wrong_content_type", "failed"),
-    *("conflicting_copies", "duplicate", "leak"),
+    *("not_a_file", "link", "unsafe_name", "replaced", "encrypted", "unknown_packing", "bomb"),
+    *("no_image", "conflicting_copies", "duplicate", "leak"),
 }
 
 

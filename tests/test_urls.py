@@ -6,7 +6,6 @@ import socket
 import ssl
 import subprocess
 import time
-import tracemalloc
 from email.utils import formatdate
 from pathlib import Path
 
@@ -284,12 +283,8 @@ def test_what_is_no_image_is_a_reason(web: Web, hasty: None, page, reason, said,
 
 def test_a_long_answer_is_not_read_to_its_end(web: Web):
     url = web.put("x.jpg", Page(bytes(100_000_000), chunked=True))
-    tracemalloc.start()
-    try:
-        assert failure(url)[0] == "too_many_bytes"
-        assert tracemalloc.get_traced_memory()[1] < 10_000_000 + 200_000_000  # the server's own
-    finally:
-        tracemalloc.stop()
+    assert failure(url)[0] == "too_many_bytes"
+    assert web.broken.wait(5)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])

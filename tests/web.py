@@ -42,6 +42,8 @@ class Web(ThreadingHTTPServer):
         self.times: dict[str, list[float]] = {}
         self.headers: dict[str, str] = {}
         self.connections = 0
+        self.broken = threading.Event()
+        """Set when a client went away before the end of an answer."""
         self.busy = self.busiest = 0
         self.lock = threading.Lock()
 
@@ -77,6 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
             web.busiest = max(web.busy, web.busiest)
         try:
             self._answer(web.pages.get(self.path, Page(status=404)), web.asked[self.path])
+        except ConnectionError:
+            web.broken.set()
+            self.close_connection = True
         finally:
             with web.lock:
                 web.busy -= 1

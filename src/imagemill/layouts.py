@@ -203,15 +203,10 @@ def orphans(
             had = listing.filter(source=source).select(_table_key(join, f"sources.{source}.layout"))
             named.setdefault((join.table, join.key), []).append(had)
     parts = [listing.clear().select(table="key", column="key", key="key")]
-    for (table, column), had in named.items():
-        keys = tables[table].select(
-            pl.lit(table).alias("table"), pl.lit(column).alias("column"), key=column
-        )
-        parts.append(
-            keys.drop_nulls()
-            .unique()
-            .join(pl.concat(had), left_on="key", right_on="_key", how="anti")
-        )
+    for (table, column), found in named.items():
+        keys = tables[table].select(table=pl.lit(table), column=pl.lit(column), key=column)
+        lost = keys.drop_nulls().join(pl.concat(found), left_on="key", right_on="_key", how="anti")
+        parts.append(lost.unique())
     return pl.concat(parts)
 
 

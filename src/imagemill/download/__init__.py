@@ -158,14 +158,14 @@ def _index(listing: pl.DataFrame, wanted: pl.DataFrame, failed: pl.DataFrame) ->
 
 
 def _finish(out: Path, index: pl.DataFrame, planned: list[packs.Pack]) -> None:
+    named = {each.name: each for each in planned}  # a name is dear: a hash of all members
     places = [
-        (member.digest, each.name, offset, member.length)
-        for each in planned
+        (member.digest, name, offset, member.length)
+        for name, each in named.items()
         for member, offset in each.offsets()
     ]
     PLACES.write(out, pl.DataFrame(places, dict(PLACES.columns), orient="row"))
     INDEX.write(out, index)
-    names = {each.name for each in planned}
     for path in (out / packs.FOLDER).iterdir():
-        if path.name not in names:
+        if path.name not in named:
             path.unlink()

@@ -69,6 +69,31 @@ REASONS: dict[str, Words] = {
         "Beyond the limit",
         "The config asks for a part of the data only; this image is not in that part, or not yet.",
     ),
+    "not_a_file": Words("Not a file", "It is a device or a pipe, which holds no image."),
+    "link": Words(
+        "Link in an archive", "It is a link to another file. Such links are not followed."
+    ),
+    "unsafe_name": Words(
+        "Path out of its archive",
+        "Its path would lead to a place outside its archive. Honest archives have no such paths.",
+    ),
+    "replaced": Words(
+        "Replaced in its archive",
+        "A later file of the same archive has the same path and takes its place.",
+    ),
+    "encrypted": Words(
+        "Encrypted", "Its archive holds it encrypted, and nothing here decrypts it."
+    ),
+    "unknown_packing": Words(
+        "Packed in an unknown way",
+        "Its archive holds it packed in a way that cannot be undone here.",
+    ),
+    "bomb": Words(
+        "Unpacks to far too much",
+        "It would unpack to very many times its packed size, as no photograph does. It was not "
+        "unpacked.",
+    ),
+    "no_image": Words("No image", "Its row of the table holds no image."),
     "vanished": Words("Vanished", "It was listed, but gone when it was to be fetched."),
     "denied": Words("Access refused", "It is listed, but reading it is not allowed or fails."),
     "changed": Words(

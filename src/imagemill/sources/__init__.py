@@ -19,4 +19,15 @@ Source = Annotated[Archive | Coco | Folder | Parquet | S3 | Urls, Field(discrimi
 TableSource = Annotated[Csv | Sql, Field(discriminator="kind")]
 """What a config may name as a table."""
 
-__all__ = ["Archive", "Coco", "Csv", "Folder", "Parquet", "S3", "Source", "Sql", "TableSource", "Urls"]
+__all__ = [
+    "S3",
+    "Archive",
+    "Coco",
+    "Csv",
+    "Folder",
+    "Parquet",
+    "Source",
+    "Sql",
+    "TableSource",
+    "Urls",
+]

@@ -259,7 +259,7 @@ def _field(
         return default
     if value is None:
         raise _OddError(f"{at}: has no {name}")
-    if not isinstance(value, kind) or isinstance(value, bool | int) and not _number(value):
+    if not isinstance(value, kind) or (isinstance(value, int) and not _number(value)):
         raise _OddError(f"{at}.{name}: {value!r} is of the wrong kind")
     return value
 

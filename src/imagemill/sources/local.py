@@ -23,12 +23,12 @@ class LocalFile:
     path: Path
     digest: str
     """sha256 of its content, hex."""
-    stamp: tuple[int, ...] | str
+    stamp: tuple[int, ...]
 
     @property
     def length(self) -> int:
         """Bytes of the file."""
-        return int(self.stamp[0])
+        return self.stamp[0]
 
     def changed(self) -> bool:
         """Return whether the file may be another one by now."""
@@ -44,9 +44,9 @@ def local_files(path: str, include: list[str], exclude: list[str], root: Path) -
     place = locate(path, root)
     if place.is_dir():
         return _below(place, include, exclude, root)
-    found = stamp(place)
+    stamped = _stamped(place)
     try:
-        return [LocalFile(place.name, place, digest(place, root), found)]
+        return [LocalFile(place.name, place, digest(place, root), stamped)]
     except OSError as error:
         raise SourceError(f"{place}: {error.strerror}. Check `path` in the config.") from error
 
@@ -61,7 +61,14 @@ def _below(place: Path, include: list[str], exclude: list[str], root: Path) -> l
             f"{place} has no file like {', '.join(include)}. Check the patterns in the config."
         )
     rows = listed.select("key", "digest").iter_rows()
-    return [LocalFile(key, place / key, found, stamp(place / key)) for key, found in rows]
+    return [LocalFile(key, place / key, found, _stamped(place / key)) for key, found in rows]
+
+
+def _stamped(path: Path) -> tuple[int, ...]:
+    found = stamp(path)
+    if isinstance(found, str):
+        raise SourceError(f"{path}: {found}. Check `path` in the config.")
+    return found
 
 
 class Readings:

@@ -1,28 +1,13 @@
 """A bucket that keeps what was fetched from elsewhere, so that nobody has to ask there again."""
 
-from typing import Annotated
-
 from botocore.exceptions import ClientError
-from pydantic import Field
 
-from imagemill.config import Section
 from imagemill.sources.s3 import S3
 from imagemill.sources.s3.clients import connect
 from imagemill.sources.s3.refusals import refusing
+from imagemill.sources.urls import Keep
 
 _MISSING = {"NoSuchKey", "404"}
-
-
-class Keep(Section):
-    """Where originals are kept, and under which keys."""
-
-    bucket: Annotated[str, Field(min_length=1)]
-    key: Annotated[str, Field(pattern=r"\{key\}")]
-    """Key in the bucket, where ``{key}`` stands for the key in the source: ``{key}.jpeg``."""
-    endpoint: str | None = None
-    """As in ``S3``, like the rest."""
-    region: str | None = None
-    profile: str | None = None
 
 
 class Originals:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -21,11 +21,25 @@ from imagemill.errors import ConfigError, SourceError, suggest
 from imagemill.progress import say
 from imagemill.sources.keys import odd, writable
 from imagemill.sources.objects import FOUND, Fetched, UnavailableError, Wanted
-from imagemill.sources.originals import Keep, Originals
 from imagemill.sources.web import SCHEMES, Manners, Web
+
+if TYPE_CHECKING:
+    from imagemill.sources.originals import Originals
 
 THREADS = 32
 """Requests at a time, over all hosts. At most so many answers wait in memory."""
+
+
+class Keep(Section):
+    """A bucket that keeps originals; see ``originals``."""
+
+    bucket: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(pattern=r"\{key\}")]
+    """Key in the bucket, where ``{key}`` stands for the key in the source: ``{key}.jpeg``."""
+    endpoint: str | None = None
+    """As in ``s3``, like the rest."""
+    region: str | None = None
+    profile: str | None = None
 
 
 class Urls(Section):
@@ -56,7 +70,6 @@ class Urls(Section):
     """Patterns of what the server may call the file; an answer without a type passes."""
     allow_private: bool
     """Whether to ask addresses that are not of the public internet."""
-
     keep: Keep | None
     """A bucket that keeps what is fetched. With ``again: never`` it is asked first, so that what
     lies there, by whomever it was put, is never asked for on the web."""
@@ -110,8 +123,7 @@ class UrlObjects:
         types = tuple(each.lower() for each in spec.content_types)
         manners = Manners(spec.timeout, spec.max_bytes, types, spec.allow_private)
         web = Web(manners, THREADS)
-        kept = Originals(self._name, spec.keep) if spec.keep else None
-
+        kept = _originals(self._name, spec.keep) if spec.keep else None
         with ThreadPoolExecutor(THREADS) as threads:
             turns = _Turns(wanted, spec.per_host)
             running: dict[Future[Fetched], str] = {}
@@ -124,7 +136,7 @@ class UrlObjects:
                     turns.ended(running.pop(future))
                     yield future.result()
 
-    def _one(self, each: Wanted, web: Web, kept: Originals | None) -> Fetched:
+    def _one(self, each: Wanted, web: Web, kept: "Originals | None") -> Fetched:
         found = kept.get(each.key) if kept and self._spec.again == "never" else None
         if found:
             return Fetched(each, found)
@@ -151,6 +163,13 @@ class UrlObjects:
             pl.when(urls != "").then(urls).alias("url"),
         )
         return given.unique()
+
+
+def _originals(source: str, keep: Keep) -> "Originals":
+    # boto3 takes a quarter of a second to import, which other sources need not wait for.
+    from imagemill.sources.originals import Originals  # noqa: PLC0415
+
+    return Originals(source, keep)
 
 
 class _Turns:
@@ -210,7 +229,7 @@ def _flaw(url: str | None) -> str | None:
     except ValueError:
         return "bad_url"
     # A URL is no place for a password: it is stored, and shown.
-    spoilt = parts.username is not None or any(each.isspace() or odd(each) for each in url)
+    spoilt = parts.username is not None or odd(url) or len(url.split()) != 1
     return "bad_url" if spoilt or not usable else None
 
 

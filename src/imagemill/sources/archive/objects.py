@@ -116,7 +116,7 @@ def _fetch(file: LocalFile, wanted: list[tuple[int, Wanted]]) -> Iterator[Fetche
 
 def _zipped(file: LocalFile) -> bool:
     with file.path.open("rb") as opened:
-        return opened.read(2) == b"PK"
+        return opened.read(4) in (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 
 
 def _folder(name: str) -> str:
@@ -144,9 +144,10 @@ def _written(name: str, length: int, at: int, reason: str | None) -> tuple[objec
 
 def _keyed(members: pl.DataFrame, prefix: str) -> pl.DataFrame:
     """Add ``key``; of members with one name the last has it, as when they are unpacked."""
-    again = pl.int_range(pl.len()).over("name")
-    last = again == pl.len().over("name") - 1
-    made = ~last | pl.col("reason").eq_missing("odd_name")
+    shown = pl.col("reason").eq_missing("odd_name")
+    again = pl.int_range(pl.len()).over("name", shown)
+    last = again == pl.len().over("name", shown) - 1
+    made = ~last | shown
     name = pl.when(last).then("name").otherwise(pl.format("{}#{}", "name", again + 1))
     reason = pl.when(last).then("reason").otherwise(pl.lit("replaced"))
     return members.with_columns(
@@ -157,4 +158,6 @@ def _keyed(members: pl.DataFrame, prefix: str) -> pl.DataFrame:
 def _chosen(members: pl.DataFrame, spec: Archive) -> pl.DataFrame:
     include, exclude = any_of(spec.include), any_of(spec.exclude)
     fits = [bool(include(key) and not exclude(key)) for key in members["key"]]
-    return members.filter(pl.Series(fits, dtype=pl.Boolean))
+    # What hides dot files would hide `..` too, and an archive with that deserves a look.
+    unsafe = pl.col("reason").eq_missing("unsafe_name")
+    return members.filter(pl.Series(fits, dtype=pl.Boolean) | unsafe)

@@ -14,9 +14,9 @@ from imagemill.sources.archive.members import BrokenError, Limits, Member, named
 from imagemill.sources.objects import UnavailableError
 
 _UNPACKERS: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
 }
 """By the first bytes of a file."""
 
@@ -112,7 +112,7 @@ def _members(stream: _Guarded, limits: Limits) -> Iterator[Member]:
     # Errors of names are kept as they are; see ``keys.odd``.
     tar = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
     while (member := tar.next()) is not None:
-        tar.members.clear()  # or a million of them stay in memory
+        tar.members = []  # type: ignore[attr-defined]  # or a million of them stay in memory
         if not member.isdir():
             name, reason = named(member.name)
             yield Member(name, member.size, member.offset_data, reason or _reason(member, limits))

@@ -82,7 +82,8 @@ def _asked(path: str, ask: Callable[[], T]) -> T:
     try:
         return ask()
     except (OSError, ValueError, refusal.__bases__[0]) as error:
-        said = " ".join(str(error).split())
+        lines = [line.strip(" .") for line in str(error).splitlines() if line.strip()]
+        said = ": ".join(lines[:2])
         raise SourceError(
             f"{path}: the hub does not give it: {said}. Check the name after hf:// and the "
             "revision after @; a private or gated dataset needs HF_TOKEN in the environment."

@@ -5,6 +5,7 @@ list of rows to remove, made elsewhere, fits. Its version is the file's content 
 number in that file: of a set in which one file changed, the rows of that file are fetched.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,7 +21,7 @@ from imagemill.sources.objects import FOUND, Fetched, UnavailableError, Wanted
 from imagemill.sources.parquet import Parquet
 from imagemill.sources.parquet.hub import HUB, hub_shards
 from imagemill.sources.parquet.rows import OWN, Reader
-from imagemill.sources.parquet.shards import Local, Shard
+from imagemill.sources.parquet.shards import ChangedError, Local, Shard
 
 
 class ParquetObjects:
@@ -37,7 +38,7 @@ class ParquetObjects:
     def of(cls, spec: Parquet, name: str, root: Path) -> "ParquetObjects":
         """Look for the files. Raises ``SourceError`` when there are none."""
         with _naming(name):
-            return cls(spec, name, root, _shards(spec, root))
+            return cls(spec, name, root, _shards(spec, name, root))
 
     def listed(self) -> pl.DataFrame:
         """Return every row of every file, with the columns ``FOUND``."""
@@ -83,18 +84,24 @@ class ParquetObjects:
 
     def _fetch(self, shard: Shard, wanted: list[tuple[int, Wanted]]) -> Iterator[Fetched]:
         numbers = sorted({number for number, _ in wanted})
-        images = Reader(shard, self._spec.image).images(numbers)
-        left = wanted
-        for number, content in images:
-            while left and left[0][0] == number:  # two files with equal rows have equal tags
-                yield Fetched(left[0][1], content)
-                left = left[1:]
+        left = deque(wanted)
+        try:
+            for number, content in Reader(shard, self._spec.image).images(numbers):
+                while left and left[0][0] == number:  # two equal files have equal tags
+                    yield Fetched(left.popleft()[1], content)
+        except ChangedError:
+            pass
         yield from _all_changed(each for _, each in left)
 
 
-def _shards(spec: Parquet, root: Path) -> list[Shard]:
+def _shards(spec: Parquet, name: str, root: Path) -> list[Shard]:
     if spec.path.startswith(HUB):
         return list(hub_shards(spec.path, spec.include, spec.exclude))
+    if spec.path.startswith("s3://"):
+        # boto3 takes a quarter of a second to import.
+        from imagemill.sources.parquet.bucket import bucket_shards  # noqa: PLC0415
+
+        return list(bucket_shards(spec, name))
     return [Local(file) for file in local_files(spec.path, spec.include, spec.exclude, root)]
 
 
@@ -104,7 +111,12 @@ def _naming(source: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise SourceError(f"sources.{source}: {error}") from error
+        said = str(error).removeprefix(f"sources.{source}: ")
+        raise SourceError(f"sources.{source}: {said}") from error
+    except ChangedError as error:
+        raise SourceError(
+            f"sources.{source}: {error} was replaced while it was read. Build again."
+        ) from error
 
 
 def _place(wanted: Wanted) -> tuple[str, int]:

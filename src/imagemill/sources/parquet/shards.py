@@ -20,6 +20,10 @@ PIECE = 1 << 23  # bytes asked for at once
 ASKING = 8  # requests at once
 
 
+class ChangedError(Exception):
+    """A file that is another one than it was when it was listed."""
+
+
 @dataclass(frozen=True)
 class Local:
     """A shard on this machine."""
@@ -58,16 +62,16 @@ class Local:
 
 @dataclass(frozen=True)
 class Remote:
-    """A shard elsewhere, whose version cannot change under its name."""
+    """A shard elsewhere, of which parts are fetched."""
 
     name: str
     version: str
     length: int
     get: Callable[[int, int], bytes]
-    """Returns so many bytes from an offset. Raises ``SourceError``."""
+    """Returns so many bytes from an offset. Raises ``ChangedError`` or ``SourceError``."""
 
     def changed(self) -> bool:
-        """Return False."""
+        """Return False: whoever asks for its bytes is told."""
         return False
 
     def read(self, offset: int, length: int) -> bytes:
@@ -106,7 +110,7 @@ def _pieces(chunks: list[Chunk]) -> list[tuple[int, int]]:
 
 
 def footer_of(shard: Shard) -> Footer:
-    """Return a shard's footer. Raises ``SourceError``."""
+    """Return a shard's footer. Raises ``ChangedError`` or ``SourceError``."""
     try:
         return read_footer(shard.length, shard.read)
     except (NotParquetError, OSError) as error:

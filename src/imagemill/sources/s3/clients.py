@@ -2,7 +2,6 @@
 
 import os
 import random
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,9 @@ def connect(spec: S3) -> tuple[boto3.Session, Any]:
     )
 
 
-def pause(attempt: int) -> None:
-    """Wait after failure number ``attempt``, from 0: longer each time, never all at once."""
-    time.sleep(random.uniform(0, min(LONGEST, PAUSE * 2**attempt)))  # noqa: S311 (no secret)
+def pause(attempt: int) -> float:
+    """Return the seconds to wait after failure ``attempt``, from 0: more each time, by chance."""
+    return random.uniform(0, min(LONGEST, PAUSE * 2**attempt))  # noqa: S311 (no secret)
 
 
 def asked(spec: S3) -> dict[str, str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -36,6 +37,7 @@ class Getter:
         self._spec = spec
         self._store = store
         self._client = client
+        self._over = Event()
 
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
         """Yield each of ``wanted`` as it comes; no more than ``clients.REQUESTS`` are in flight.
@@ -57,6 +59,7 @@ class Getter:
                 for _ in range(flying):
                     yield self._judged(done.get())
             finally:
+                self._over.set()
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _get(self, each: Wanted, done: "SimpleQueue[_Result]") -> None:
@@ -89,9 +92,9 @@ class Getter:
             try:
                 return self._part(key, options)
             except GenericError as error:
-                if not _may_pass(str(error)):
+                # An end in between, such as by Ctrl-C, does not wait for the next try.
+                if not _may_pass(str(error)) or self._over.wait(clients.pause(attempt)):
                     raise
-                clients.pause(attempt)
         return self._part(key, options)
 
     def _by_ranges(self, key: str, etag: str, length: int) -> bytes | None:
@@ -150,12 +153,19 @@ def _code(error: Exception) -> str:
 def _said(error: Exception, code: str) -> str:
     """Return the last answer in one line, without what is special to one request."""
     text = str(error)
-    cause = re.search(r'message: "([^"]+)"', text) or re.search(
-        r"(TimedOut|IncompleteMessage)", text
-    )
-    answer = re.search(r" - (?:Server returned non-2xx status code: )?([^<\n]+)", text)
-    said = [found[1].strip(" :") for found in (answer, cause) if found] or [type(error).__name__]
-    return f"{clients.ATTEMPTS} tries, the last: {', '.join([*said, *([code] if code else [])])}"
+    answer = re.search(r"status code: (\d+ [\w ]+)", text)
+    cause = re.search(r"kind: (\w+)", text)
+    said = answer[1] if answer else _CAUSES.get(cause[1] if cause else "", type(error).__name__)
+    return f"{clients.ATTEMPTS} tries, the last: {said}{f' ({code})' if code else ''}"
+
+
+_CAUSES = {
+    "Connect": "no connection",
+    "Interrupted": "the answer broke off",
+    "Request": "the connection broke",
+    "Timeout": "no answer in time",
+}
+"""What the Rust client's words for broken connections mean."""
 
 
 def _expressible(key: str) -> bool:

@@ -1,5 +1,6 @@
 """Why a whole bucket cannot be had, in one line for the user."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,18 @@ _EXPIRED = (
 _ELSEWHERE = "the bucket is in another region; set `region` to the bucket's"
 _BUSY = "the store kept failing through all retries; build again later"
 
+_NOWHERE = "there is no such bucket; check `bucket` and `endpoint`"
+_DENIED = (
+    "access is denied; check `bucket`, `prefix` and `profile`, or have these credentials allowed "
+    "s3:ListBucket and s3:GetObject"
+)
+
 CODES = {
-    "NoSuchBucket": "there is no such bucket; check `bucket` and `endpoint`",
+    "NoSuchBucket": _NOWHERE,
+    "404": _NOWHERE,
     "InvalidBucketName": "no bucket can have this name; check `bucket`",
-    "AccessDenied": (
-        "access is denied; check `bucket`, `prefix` and `profile`, or have these credentials "
-        "allowed s3:ListBucket and s3:GetObject"
-    ),
+    "AccessDenied": _DENIED,
+    "403": _DENIED,
     "AllAccessDisabled": "the bucket is closed to everybody; check `bucket`",
     "InvalidAccessKeyId": (
         "the store does not know this access key; check AWS_ACCESS_KEY_ID or `profile`, and that "
@@ -48,7 +54,7 @@ CODES = {
 }
 """What each of S3's error codes means for a source, and what to do."""
 
-OF_ONE_OBJECT = {"AccessDenied", "SlowDown", "ServiceUnavailable", "InternalError"}
+OF_ONE_OBJECT = {"403", "404", "AccessDenied", "SlowDown", "ServiceUnavailable", "InternalError"}
 """Codes of ``CODES`` that say nothing about other objects."""
 
 _CREDENTIALS = (
@@ -81,7 +87,7 @@ CLASSES: dict[type[Exception], str] = {
 
 def refusal(name: str, spec: S3, said: str) -> SourceError:
     """Return the error that ends the build: the source, its place, and what is wrong with it."""
-    place = f"s3://{spec.bucket}/{spec.folder} at {spec.endpoint or 'AWS'}"
+    place = f"s3://{spec.bucket}/{spec.folder} at {_endpoint(spec) or 'AWS'}"
     return SourceError(f"sources.{name}: {place}: {said}.")
 
 
@@ -94,10 +100,15 @@ def refusing(name: str, spec: S3) -> Iterator[None]:
         raise refusal(name, spec, coded(error.response["Error"].get("Code", ""))) from error
     except tuple(CLASSES) as error:
         said = next(words for kind, words in CLASSES.items() if isinstance(error, kind))
-        url = spec.endpoint or f"S3 in {spec.region or 'the default region'}"
+        url = _endpoint(spec) or f"S3 in {spec.region or 'the default region'}"
         message = " ".join(str(error).split()).rstrip(".")
         profile = f"`{spec.profile}`" if spec.profile else "of that name (AWS_PROFILE)"
         raise refusal(name, spec, said.format(message=message, profile=profile, url=url)) from error
+
+
+def _endpoint(spec: S3) -> str | None:
+    named = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return spec.endpoint or next((os.environ[n] for n in named if os.environ.get(n)), None)
 
 
 def coded(code: str) -> str:
