@@ -22,7 +22,7 @@ from imagemill.measure.figures import figures
 from imagemill.tables import FACTS, INVERSE, PAIRS, THUMBS, TRANSFORMS
 from tests import draw, make
 
-CONFIG = match.Config(radius=8, min_score=0.6, min_texture=6.0)
+CONFIG = match.Config(radius=8, min_score=0.9, min_texture=6.0)
 
 TURNS: dict[str, list[Transpose]] = {
     "none": [],
@@ -235,6 +235,16 @@ def test_flat_images_match_only_by_equal_pixels():
 def test_a_pair_scores_at_least_the_limit(min_score, found):
     image = photograph("chelsea.png")
     assert bool(pairs({"a": image, "b": recompressed(image)}, min_score=min_score)) is found
+
+
+@pytest.mark.parametrize("name", ["chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg"])
+@pytest.mark.parametrize("part", [0.03, 0.05, 0.08])
+def test_a_crop_is_known_by_the_enlarged_middle(name, part):
+    image = photograph(name)
+    left, top = (round(side * part / 2) for side in image.size)
+    crop = image.crop((left, top, image.width - left, image.height - top))
+    for one, other in ((image, crop), (crop, image)):
+        assert len(pairs({"a": one, "b": other}, radius=16)) == 1
 
 
 def test_hashes_within_the_radius_are_compared_and_no_others():

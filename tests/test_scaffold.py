@@ -1,5 +1,7 @@
 """`imagemill init` writes a config that builds without editing."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ from imagemill.errors import BuildError
 from imagemill.scaffold import init
 from imagemill.tables import MANIFEST
 from tests.conftest import Build, Project, fill, make_project
+from tests.draw import photo_bytes
+from tests.servers import KEY, SECRET, S3Server
+from tests.test_parquet import shard
 
 SHAPES = {
     "labels": (
@@ -104,3 +109,58 @@ def test_what_cannot_be_guessed_is_said(
     empty.conf("dataset/taken.yaml", "")
     with pytest.raises(BuildError, match=message):
         init(name, address, empty.root)
+
+
+def test_a_coco_folder_builds_as_guessed(empty: Project, build: Build) -> None:
+    fill(empty.root / "scenes/images", {f"{n}.jpg": n for n in range(4)})
+    said = {
+        "images": [{"id": n, "file_name": f"{n}.jpg"} for n in range(4)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1 + n % 2, "bbox": [0, 0, 9, 9], "area": 81}
+            for n in range(4)
+        ],
+    }
+    (empty.root / "scenes/instances_all.json").write_text(json.dumps(said))
+    init("scenes", "scenes", empty.root)
+    build(empty, "scenes")
+    assert kept_labels(empty, "scenes") == {"cat": 2, "dog": 2}
+
+
+def test_parquet_shards_build_as_guessed(empty: Project, build: Build) -> None:
+    images = [photo_bytes(n) for n in range(4)]
+    shard(empty.root / "shards/train-0.parquet", images, labels=[0, 1, 0, 1])
+    init("rows", "shards", empty.root)
+    build(empty, "rows")
+    assert sum(kept_labels(empty, "rows").values()) == 4
+    assert len(kept_labels(empty, "rows")) == 2
+
+
+def test_an_archive_builds_as_guessed(empty: Project, build: Build) -> None:
+    photos = {f"{label}/{n}.png": 10 * i + n for i, label in enumerate("ab") for n in (0, 1)}
+    fill(empty.root / "loose", photos)
+    shutil.make_archive(str(empty.root / "pets"), "zip", empty.root / "loose")
+    init("pets", "pets.zip", empty.root)
+    build(empty, "pets")
+    assert kept_labels(empty, "pets") == {"a": 2, "b": 2}
+
+
+def test_a_bucket_builds_as_guessed(
+    empty: Project, build: Build, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
+    client = s3_server.client()
+    client.create_bucket(Bucket="scaffold")
+    for n in range(4):
+        label = "ab"[n % 2]
+        client.put_object(Bucket="scaffold", Key=f"set/{label}/{n}.png", Body=photo_bytes(n))
+    init("cloud", "s3://scaffold/set", empty.root)
+    build(empty, "cloud")
+    assert kept_labels(empty, "cloud") == {"a": 2, "b": 2}
+
+
+def kept_labels(project: Project, dataset: str) -> dict[str, int]:
+    manifest = MANIFEST.read(project.root / "data" / dataset / "leaks").filter(verdict="keep")
+    return dict(manifest.group_by("label").len().iter_rows())

@@ -131,7 +131,7 @@ def _guess(name: str, kind: str, listed: pl.DataFrame, tables: dict[str, pl.Data
     keys = listed.filter(pl.col("reason").is_null())["key"].to_list()
     for table, frame in tables.items():
         if {"key", "label"} <= set(frame.columns):
-            return _by_table(kind, table, frame)
+            return _by_table(kind, f"{name}.{table}" if table else name, frame)
     levels = [key.split("/")[:-1] for key in keys]
     depth = Counter(map(len, levels)).most_common(1)[0][0]
     usual = [level for level in levels if len(level) == depth]

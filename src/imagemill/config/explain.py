@@ -1,7 +1,7 @@
 """Mistakes in a config, in one line each: file, key, what is wrong, what to do."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from hydra.errors import MissingConfigException
 from pydantic import BaseModel, ValidationError
@@ -25,7 +25,7 @@ def _explain(section: str, error: Any, value: Any, model: type[Section], origins
     path = _keys_only(error["loc"], value)
     where = origins.of(".".join([section, *path]))
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key{suggest(path[-1], _siblings(model, path))}"
+        return f"{where}: unknown key{suggest(path[-1], _siblings(model, error['loc']))}"
     if error["type"] == "missing":
         return f"{where}: needs a value; none is given"
     return f"{where}: {error['msg']}; got {error['input']!r}"
@@ -43,13 +43,21 @@ def _keys_only(location: tuple[int | str, ...], value: Any) -> list[str]:
     return [*path, str(location[-1])]
 
 
-def _siblings(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys that the model takes at the place of ``path``'s last part."""
-    for part in path[:-1]:
-        field = model.model_fields.get(part)
+def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the model takes at the place of ``location``'s last part."""
+    options = [model]
+    for part in location[:-1]:
+        field = options[0].model_fields.get(str(part))
         inner = models(field.annotation) if field else []
-        model = inner[0] if inner else model
-    return sorted(model.model_fields)
+        chosen = [each for each in options if part in _kinds(each)]
+        options = inner or chosen or options
+    return sorted(options[0].model_fields)
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    """Return the values of ``kind`` that choose this model in a union."""
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field else ()
 
 
 def models(annotation: Any) -> list[type[BaseModel]]:

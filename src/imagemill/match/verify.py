@@ -1,7 +1,8 @@
 """Verification: whether two thumbnails show the same thing, and not merely something alike.
 
-The score is the normalised correlation of the two images' gradients, the best over small shifts.
-Gradients forget brightness and large flat areas, which make different pictures look alike.
+The score is the normalised correlation of the two images' gradients, the best over small shifts
+and enlargements of either: a crop is an enlarged part of the other. Gradients forget brightness
+and large flat areas, which make different pictures look alike.
 """
 
 from itertools import product
@@ -15,6 +16,7 @@ from imagemill.tables import TRANSFORMS
 SIDE = 32
 SHIFT = 2  # pixels of a thumbnail, each way
 INNER = SIDE - 2 * SHIFT  # side of what is compared
+ZOOMS = (1.03, 1.06, 1.1)  # of either image: crops that leave 97, 94 and 91 % of a side
 CHUNK = 64  # pairs compared at a time: few enough for the processor's cache
 
 Thumbs = NDArray[np.uint8]
@@ -42,7 +44,7 @@ def scores(
     ``left`` and ``right`` are row numbers of ``stack`` (n, 32, 32).
     """
     parts = [
-        _likeness(stack[one], turned(stack[other], transform))
+        _best(stack[one], turned(stack[other], transform))
         for one, other in zip(_chunks(left), _chunks(right), strict=True)
     ]
     return np.concatenate([np.empty(0), *parts]).round(4).astype(np.float32)
@@ -50,6 +52,34 @@ def scores(
 
 def _chunks(rows: NDArray[Any]) -> list[NDArray[Any]]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+
+
+def _best(left: Thumbs, right: Thumbs) -> Gradients:
+    """Return the likeness of each pair, the best over the enlargements of either side."""
+    pairs = [(left, right)]
+    for zoom in ZOOMS:
+        pairs += [(left, _zoomed(right, zoom)), (_zoomed(left, zoom), right)]
+    best: Gradients = np.max([_likeness(*pair) for pair in pairs], axis=0)
+    return best
+
+
+def _zoomed(thumbs: Thumbs, zoom: float) -> Thumbs:
+    """Return the enlarged middle of each thumbnail, interpolated linearly, in whole numbers."""
+    weights = _weights(zoom)
+    spread = weights @ thumbs.astype(np.int64) @ weights.T
+    return ((spread + (1 << 11)) >> 12).astype(np.uint8)
+
+
+def _weights(zoom: float) -> NDArray[np.int64]:
+    """Return how much, in 64ths, each pixel of a line adds to each of the enlarged line."""
+    middle = (SIDE - 1) / 2
+    places = (np.arange(SIDE) - middle) / zoom + middle
+    low = np.floor(places).astype(np.int64)
+    part = np.rint((places - low) * 64).astype(np.int64)
+    weights = np.zeros((SIDE, SIDE), np.int64)
+    np.add.at(weights, (np.arange(SIDE), low), 64 - part)
+    np.add.at(weights, (np.arange(SIDE), np.minimum(low + 1, SIDE - 1)), part)
+    return weights
 
 
 def _likeness(left: Thumbs, right: Thumbs) -> Gradients:
