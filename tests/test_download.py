@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill import download, packs
+from imagemill.download import packing
 from imagemill.engine import Engine
 from imagemill.errors import BuildError, SourceError
 from imagemill.tables import INDEX, LISTING, PLACES
@@ -118,7 +119,8 @@ def test_the_packs_follow_from_the_set_of_contents_alone(numbers, data, tmp_path
 
 
 @pytest.mark.parametrize("engine", [make.workers(1), make.workers(2)], ids=["1", "2"])
-def test_every_engine_makes_the_same_bytes(tmp_path, engine):
+def test_every_engine_makes_the_same_bytes(tmp_path, monkeypatch, engine):
+    monkeypatch.setattr(packing, "SOON", 0)
     one, other = filled(tmp_path / "one"), filled(tmp_path / "other")
     one.update()
     other.update(engine=engine)

@@ -63,6 +63,8 @@ def update(
         kept.clear()
     fetched += len(missing) - (len(failed) - len(unread))
     say(f"download: {fetched:,} objects fetched, {len(failed):,} rejected, {len(planned)} packs")
+    if not failed.is_empty():
+        say("download: `dvc repro -sf` of this stage asks for the rejected ones again")
 
 
 def _places(out: Path) -> pl.DataFrame:

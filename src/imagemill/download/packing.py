@@ -1,6 +1,8 @@
 """Write the packs: their members copied from old packs, from the spool, or read from a source."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 from imagemill.sources import Source
 from imagemill.sources.objects import Listable, Readable, UnavailableError
+
+SOON = 100_000
+"""Members that this process writes itself before workers would have started."""
+
+HANDS = Engine(partial(ThreadPoolExecutor, 4), ahead=8)
 
 FAILED = {"source": pl.String, "key": pl.String, "reason": pl.String, "detail": pl.String}
 """Columns of objects that could not be had."""
@@ -142,8 +149,9 @@ def _stored(needed: pl.DataFrame, origins: Origins) -> dict[str, _Stored]:
 def _run(tasks: list[_Task], engine: Engine) -> list[_Done]:
     total = sum(len(task.pack.members) for task in tasks)
     finished = []
+    chosen = engine if total > SOON else HANDS
     with progress("pack", total, "objects") as advance:
-        for task, done in zip(tasks, engine.map(_write, tasks), strict=True):
+        for task, done in zip(tasks, chosen.map(_write, tasks), strict=True):
             finished.append(done)
             advance(len(task.pack.members))
     return finished
