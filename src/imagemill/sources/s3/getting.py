@@ -1,10 +1,10 @@
 """Get objects: many at a time, each only if it is still the version that was listed."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AHEAD = 256 << 20  # bytes in flight; one object may be larger
 RANGED = 64 << 20  # bytes above which an object is got in parts
 PART = 16 << 20  # bytes of a part
+FEW = 16  # objects in flight to begin with
+RATE = 4000  # objects a second to reach, if the store and the way to it can
 
 _REFUSED = re.compile(r"status code: 4\d\d")
 
@@ -38,35 +40,66 @@ class Getter:
         self._store = store
         self._client = client
         self._over = Event()
+        self._quickest: float | None = None
 
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
-        """Yield each of ``wanted`` as it comes; no more than ``clients.REQUESTS`` are in flight.
+        """Yield each of ``wanted`` as it comes; no more than ``_at_once`` are in flight.
 
         Raises ``SourceError`` at an answer that all other objects would get as well.
         """
+        todo: SimpleQueue[Wanted | None] = SimpleQueue()
         done: SimpleQueue[_Result] = SimpleQueue()
-        flying = heavy = 0
-        with ThreadPoolExecutor(min(clients.REQUESTS, len(wanted) or 1)) as pool:
-            try:
-                for each in wanted:
-                    weight = each.bytes or 0
-                    while flying and (flying >= clients.REQUESTS or heavy + weight > AHEAD):
-                        got = self._judged(done.get())
-                        flying, heavy = flying - 1, heavy - (got.wanted.bytes or 0)
-                        yield got
-                    pool.submit(self._get, each, done)
-                    flying, heavy = flying + 1, heavy + weight
-                for _ in range(flying):
-                    yield self._judged(done.get())
-            finally:
-                self._over.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _get(self, each: Wanted, done: "SimpleQueue[_Result]") -> None:
+        count = min(clients.REQUESTS, len(wanted))
+        # Plain threads: an executor's futures cost as much as all else done here in Python.
+        hands = [Thread(target=self._work, args=(todo, done), daemon=True) for _ in range(count)]
+        for hand in hands:
+            hand.start()
         try:
-            done.put((each, self._content(each)))
-        except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
-            done.put((each, error))
+            yield from self._kept_busy(wanted, todo, done)
+        finally:
+            self._over.set()
+            for _ in hands:
+                todo.put(None)
+            for hand in hands:
+                hand.join()
+
+    def _kept_busy(
+        self,
+        wanted: Sequence[Wanted],
+        todo: "SimpleQueue[Wanted | None]",
+        done: "SimpleQueue[_Result]",
+    ) -> Iterator[Fetched]:
+        flying = heavy = 0
+        for each in wanted:
+            weight = each.bytes or 0
+            while flying and (flying >= self._at_once() or heavy + weight > AHEAD):
+                got = self._judged(done.get())
+                flying, heavy = flying - 1, heavy - (got.wanted.bytes or 0)
+                yield got
+            todo.put(each)
+            flying, heavy = flying + 1, heavy + weight
+        for _ in range(flying):
+            yield self._judged(done.get())
+
+    def _at_once(self) -> int:
+        """Return how many objects to have in flight: more, the longer an answer takes at best.
+
+        Many in flight hide the way to a store far away. To one nearby they are only a queue, and
+        slow each other down by a sixth.
+        """
+        if self._quickest is None:
+            return FEW
+        return min(clients.REQUESTS, max(FEW, round(RATE * self._quickest)))
+
+    def _work(self, todo: "SimpleQueue[Wanted | None]", done: "SimpleQueue[_Result]") -> None:
+        while (each := todo.get()) is not None:
+            begin = time.perf_counter()
+            try:
+                done.put((each, self._content(each)))
+            except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
+                done.put((each, error))
+            took = time.perf_counter() - begin
+            self._quickest = min(took, self._quickest or took)
 
     def _judged(self, result: _Result) -> Fetched:
         """Return what came of one object. Raises what is more than its own fault."""

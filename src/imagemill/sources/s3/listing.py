@@ -18,6 +18,7 @@ ROWS = {"key": pl.String, "bytes": pl.Int64, "etag": pl.String}
 
 Part = TypeVar("Part")
 
+ALONE = 32  # pages listed in one go before the rest is divided, which takes requests of its own
 LISTERS = 8  # stretches listed at a time
 FEW = 8  # folders that are too few to divide the work by; their own folders are taken
 DEPTH = 3  # levels of folders to look for more
@@ -36,24 +37,32 @@ def listed(
     """
     client.meta.events.register_last("before-parse.s3.ListObjectsV2", _take_rows, "rows")
     said = {**asked, "Prefix": prefix}
-    first = client.list_objects_v2(**said)
-    if not first["IsTruncated"]:
-        return [take(first["Rows"])]
+    parts, last = [], ""
+    for number, page in enumerate(_pages(client, said)):
+        if number == ALONE:
+            break
+        parts.append(take(page["Rows"]))
+        last = str(page["Rows"]["key"].max() or last)
+    else:
+        return parts
     try:
-        return _side_by_side(client, said, take)
+        return parts + _side_by_side(client, said, last, take)
     except _OrderError:
         return [take(page["Rows"]) for page in _pages(client, said)]
 
 
 def _side_by_side(
-    client: Any, said: dict[str, str], take: Callable[[pl.DataFrame], Part]
+    client: Any, said: dict[str, str], last: str, take: Callable[[pl.DataFrame], Part]
 ) -> list[Part]:
+    """Return ``take`` of every page of the keys above ``last``."""
+
     def stretch(ends: tuple[str | None, str | None]) -> list[Part]:
         return [take(rows) for rows in _stretch(client, said, *ends)]
 
-    cuts = [None, *_cuts(client, said, said["Prefix"], DEPTH), None]
+    cuts = [cut for cut in _cuts(client, said, said["Prefix"], DEPTH) if cut > last]
     with ThreadPoolExecutor(LISTERS) as pool:
-        return [part for parts in pool.map(stretch, pairwise(cuts)) for part in parts]
+        done = pool.map(stretch, pairwise([last, *cuts, None]))
+        return [part for parts in done for part in parts]
 
 
 def _cuts(client: Any, said: dict[str, str], prefix: str, depth: int) -> list[str]:
