@@ -2,15 +2,15 @@
 
 from imagemill import scan
 from imagemill.progress import say
-from imagemill.stage import Paths, stage
+from imagemill.stage import Paths, keeping_stage
 from imagemill.tables import LISTING, ORPHANS, write_side_tables
 
 
-@stage
+@keeping_stage
 def main(config: scan.Config, paths: Paths) -> None:
     """Write one row an object, and the label tables as they are."""
-    tables = scan.read_tables(config, paths.root)
-    before = scan.asked(paths.earlier("download"))
+    before = scan.Before.read(paths.earlier("download"), paths.out)
+    tables = scan.read_tables(config, paths.root, before)
     listing = scan.listing(config, paths.root, tables, before)
     orphans = scan.orphans(listing, config, tables)
     LISTING.write(paths.out, listing)

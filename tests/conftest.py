@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.draw import photo_bytes
 from tests.postgres import postgres, postgres_server  # noqa: F401 (fixtures)
+from tests.publishing import signed_in, target  # noqa: F401 (fixtures)
 from tests.servers import proxy, s3_server  # noqa: F401 (fixtures)
 from tests.web import web  # noqa: F401 (fixture)
 
@@ -156,4 +157,4 @@ def build_all(dataset: str) -> None:
     import_module("stages.config").main(dataset)
     for name in STAGES:
         main = import_module(f"stages.{name}").main
-        stage.run(main, name, dataset, keep=name in ("download", "package"))
+        stage.run(main, name, dataset, keep=name in ("scan", "download", "package"))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -149,6 +150,11 @@ class Proxy:
         paths = (path.partition("?") for method, path in self.requests if method == "GET")
         return Counter(path for path, _, query in paths if "list-type" not in query)
 
+    @property
+    def puts(self) -> Counter[str]:
+        """How often each object was sent, by its path without the query."""
+        return Counter(path.partition("?")[0] for method, path in self.requests if method == "PUT")
+
     def forget(self) -> None:
         """Count from nothing."""
         self.requests.clear()
@@ -189,12 +195,23 @@ class Proxy:
             self.requests.append((method, path))
             self.heads.append(head.decode().lower())
             answer = self.answer(method, path)
+            length = int((re.findall(rb"(?i)\r\ncontent-length: (\d+)", head) or [0])[0])
             if answer is not None:
+                # Hanging up on what is still being sent would take the answer along.
+                if b"100-continue" not in head:
+                    await client.readexactly(length)
                 back.write(answer)
                 await back.drain()
                 return
             server.write(head)
             await server.drain()
+            while length:
+                data = await client.read(min(length, 1 << 16))
+                if not data:
+                    return
+                server.write(data)
+                await server.drain()
+                length -= len(data)
 
 
 async def _pump(answers: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
@@ -207,7 +224,7 @@ async def _pump(answers: asyncio.StreamReader, back: asyncio.StreamWriter) -> No
 
 @contextmanager
 def proxying(upstream: str) -> Iterator[Proxy]:
-    """Run a proxy in front of ``upstream``, for requests without a body."""
+    """Run a proxy in front of ``upstream``, for requests whose length is told."""
     proxy = Proxy(upstream)
     thread = threading.Thread(target=proxy.run, daemon=True)
     thread.start()

@@ -2,16 +2,21 @@
 
 import json
 import shutil
+import tracemalloc
 from copy import deepcopy
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from imagemill.errors import SourceError
-from imagemill.sources import stamps
+from imagemill.sources import longjson, stamps
 from imagemill.sources.coco import Coco, CocoObjects
+from imagemill.sources.longjson import BrokenJsonError, members
 from imagemill.tables import CONTENTS, LISTING, ORPHANS, SAMPLES, read_side_tables
 from tests import make
 from tests.conftest import ROOT, Project
@@ -184,7 +189,7 @@ def test_no_word_where_everything_has_its_partner(place, capsys):
 
 def test_an_unchanged_json_is_not_read_again_and_gives_equal_tables(place, later, monkeypatch):
     before = tables(place)
-    monkeypatch.setattr(json, "load", None)
+    monkeypatch.setattr("imagemill.sources.coco.members", None)
     again = tables(place)
     assert all(again[name].equals(before[name]) for name in before)
 
@@ -246,6 +251,68 @@ def test_a_missing_json_is_named(place):
         opened(place, annotations="x.json")
 
 
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+values = st.recursive(
+    scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(), v, max_size=4)
+)
+PIECES = st.sampled_from([1, 2, 7, 1 << 20])
+
+
+def taken(text: str, piece: int) -> dict[str, Any]:
+    """Every list of an object in text that is read so many characters at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(longjson, "PIECE", piece)
+        return {
+            name: list(entries) for name, entries in members(StringIO(text)) if entries is not None
+        }
+
+
+@given(said=st.dictionaries(st.text(), values), indent=st.sampled_from([None, 0, 3]), piece=PIECES)
+def test_a_long_json_read_piece_by_piece_says_the_same(said, indent, piece):
+    lists = {name: value for name, value in said.items() if isinstance(value, list)}
+    assert taken(json.dumps(said, indent=indent), piece) == lists
+    assert taken(json.dumps(said, ensure_ascii=False), piece) == lists
+
+
+@given(cut=st.integers(0, len(TEXT) - 1), piece=PIECES)
+@example(cut=len(TEXT) // 2, piece=1)
+def test_a_json_that_is_cut_anywhere_is_broken_where_it_ends_or_a_text_begins(cut, piece):
+    with pytest.raises(json.JSONDecodeError) as right:
+        json.loads(TEXT[:cut])
+    with pytest.raises(BrokenJsonError, match=r"^line (\d+) column (\d+): ") as found:
+        taken(TEXT[:cut], piece)
+    line, column = map(int, str(found.value).replace(":", "").split()[1:4:2])
+    assert (line, column) == (right.value.lineno, right.value.colno)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": [1]} x', "line 1 column 12: Extra data"),
+        ('{"a": [1]\n "b": 2}', "line 2 column 2: Expecting ','"),
+        ("{1: 2}", "line 1 column 2: Expecting property name"),
+        ('{"a" [1]}', "line 1 column 6: Expecting ':'"),
+        ('{"a": [1 2]}', "line 1 column 10: Expecting ','"),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 1 << 20])
+def test_json_that_is_wrong_between_its_values_says_where(text, message, piece):
+    with pytest.raises(BrokenJsonError, match=f"^{message}"):
+        taken(text, piece)
+
+
+def test_a_long_json_is_never_in_memory_as_a_whole(tmp_path):
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps({"annotations": [{"outline": "x" * 1000}] * 20_000}))
+    with path.open() as file:
+        tracemalloc.start()
+        count = sum(1 for _, entries in members(file) for _ in entries or ())
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert count == 20_000
+    assert most < path.stat().st_size / 3
+
+
 @pytest.fixture
 def coco(project: Project) -> Project:
     """A stand-in of COCO's folders, as the shipped config expects them."""
@@ -291,10 +358,13 @@ def test_a_relabelled_image_is_not_fetched_again(coco, build, capsys):
     build(coco, "coco")
     listing = (coco.root / "data/coco/scan" / LISTING.file).read_bytes()
     path = coco.root / "coco/annotations/instances_val2017.json"
-    path.write_text(path.read_text().replace('"category_id": 18', '"category_id": 1'))
+    said = json.loads(path.read_text())
+    for each in said["annotations"]:
+        each["category_id"] = 19 - each["category_id"]  # 1 for 18, 18 for 1
+    path.write_text(json.dumps(said))
     capsys.readouterr()
     build(coco, "coco")
     assert "download: 0 objects fetched" in capsys.readouterr().err
     assert (coco.root / "data/coco/scan" / LISTING.file).read_bytes() == listing
     labels = SAMPLES.read(coco.root / "data/coco/merge").filter(source="val")["label"].to_list()
-    assert labels == ["person", "person", None]
+    assert labels == ["dog", "person", None]

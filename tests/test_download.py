@@ -279,6 +279,20 @@ def test_other_pack_bounds_fetch_nothing(tmp_path, capsys):
     assert fetched(capsys.readouterr().err) == 0
 
 
+@pytest.mark.parametrize(
+    ("fetched", "said"), [(False, "0 obj.* 600,000"), (True, "60 obj.* 1,200,000")]
+)
+def test_what_cannot_fit_on_the_disk_is_not_begun(tmp_path, fetched, said):
+    build = filled(tmp_path)
+    listing = build.listing().with_columns(pl.lit(10**13).alias("bytes"))
+    if fetched:  # and so twice on the disk: in the spool, and in the packs
+        listing = listing.with_columns(tag="digest", digest=pl.lit(None, pl.String))
+    with pytest.raises(SourceError, match=rf"^download: {said}\.1 GB of disk; .* GB are free") as e:
+        build.update(listing)
+    assert "\n" not in str(e.value)
+    assert build.packs() == {}
+
+
 def test_nothing_wanted_makes_no_packs(tmp_path):
     build = Build(tmp_path)
     build.put(**{"unwanted.jpg": photo(1)})

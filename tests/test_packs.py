@@ -126,7 +126,7 @@ def test_the_name_of_a_pack_follows_from_names_contents_and_order(other):
 @given(st.lists(st.integers(0, 5 * AVERAGE), max_size=300))
 def test_packs_hold_every_member_in_order_and_keep_their_bounds(lengths):
     members = [Member(str(n), make.digest(str(n)), length) for n, length in enumerate(lengths)]
-    planned = packs.plan(members, AVERAGE)
+    planned = list(packs.plan(members, AVERAGE))
     assert [m for pack in planned for m in pack.members] == members
     for pack in planned[:-1]:
         sizes = [m.length for m in pack.members]

@@ -307,7 +307,7 @@ def test_a_store_that_stays_busy_is_told_from_a_wrong_config(bucket, proxy, monk
     monkeypatch.setattr(clients, "ATTEMPTS", 2)
     proxy.answer = lambda *_: error_page("503 Slow Down", "SlowDown")
     said = refused(lambda: bucket.keys(endpoint=proxy.endpoint))
-    assert "kept failing through all retries; build again later" in said
+    assert "kept failing through all retries; run it again later" in said
     assert len(proxy.requests) == 2
 
 

@@ -2,21 +2,29 @@
 
 import gzip
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import time
 from email.utils import formatdate
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from imagemill import download
+from imagemill.download import room
 from imagemill.errors import ConfigError, SourceError
 from imagemill.sources import Urls, addresses
 from imagemill.sources import web as client
 from imagemill.sources.objects import ASKED, Fetchable, Tabled, UnavailableError, Wanted
 from imagemill.sources.urls import UrlObjects
+from imagemill.tables import INDEX, LISTING
+from tests import make
+from tests.conftest import Build, Project, make_project
+from tests.draw import photo_bytes
 from tests.web import Page, Web, serving
 
 USUAL = {
@@ -32,6 +40,7 @@ USUAL = {
     "max_bytes": 100_000,
     "content_types": ["image/*", "*/octet-stream"],
     "allow_private": True,
+    "proxy": "none",
     "keep": None,
 }
 
@@ -43,7 +52,7 @@ def opened(**given: object) -> UrlObjects:
 
 
 def asked(*rows: tuple[str, str, bool]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), ASKED, orient="row")
+    return pl.DataFrame([(*row, None, None) for row in rows], ASKED, orient="row")
 
 
 def listed(rows: Rows, before: pl.DataFrame | None = None, **given: object) -> pl.DataFrame:
@@ -326,6 +335,295 @@ def test_a_dead_host_is_left_alone_after_a_while(web: Web, hasty: None):
     assert {reason for reason, _ in found.values()} == {"failed"}
     assert sum("not asked" in said for _, said in found.values()) > 180
     assert any("Connection refused" in said for _, said in found.values())
+
+
+# Asking again
+
+VERSIONED = {
+    "an ETag": {"ETag": '"one"'},
+    "a weak ETag": {"ETag": 'W/"one"'},
+    "an ETag without quotes": {"ETag": "one"},
+    "a date": {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"},
+    "both": {"ETag": '"one"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"},
+    "a length": {},
+}
+CHANGED = {"ETag": '"two"', "Last-Modified": "Wed, 21 Oct 2015 07:28:01 GMT"}
+
+
+def versioned(headers: dict[str, str], body: bytes = b"photo", **more: object) -> Page:
+    return Page(body, headers={**JPEG, **headers}, **more)
+
+
+def held(url: str, tag: str | None = None) -> pl.DataFrame:
+    """What a build knows that has fetched ``url``, as photo 1, under ``tag``."""
+    (got,) = opened().fetch([Wanted("1", tag or url, None)])
+    assert isinstance(got.content, bytes)
+    row = ("1", tag or url, True, len(got.content), got.validator)
+    return pl.DataFrame([row], ASKED, orient="row")
+
+
+def asking(url: str, before: pl.DataFrame, **given: object) -> str | None:
+    """The tag of photo 1 in a build that comes after."""
+    return listing([("1", url)], before, again="changed", **given)["1"][0]
+
+
+@pytest.mark.parametrize("head", [None, 405, 403, 404], ids=["HEAD", "405", "403", "404"])
+@pytest.mark.parametrize("headers", VERSIONED.values(), ids=VERSIONED)
+@pytest.mark.parametrize("conditions", [True, False], ids=["304", "200"])
+def test_a_held_file_gets_another_tag_exactly_when_its_server_says_it_changed(
+    web: Web, headers: dict[str, str], head: int | None, conditions: bool, capfd
+):
+    how = {"head": head, "conditions": conditions}
+    url = web.put("1.jpg", versioned(headers, **how))
+    before = held(url)
+    web.asked.clear()
+    assert asking(url, before) == url
+    assert (web.asked["/1.jpg"], web.heads["/1.jpg"]) == ((1, 1) if head is None else (2, 1))
+    assert web.same["/1.jpg"] == (conditions and bool(headers))
+    assert "scan: web: 1 held files asked for, 0 have changed" in capfd.readouterr().err
+
+    news = {name: CHANGED[name] for name in headers}
+    web.put("1.jpg", versioned(news, b"longer photo", **how))
+    tag = asking(url, before)
+    assert tag is not None
+    assert tag.startswith(f"{url} ")
+    after = held(url, tag)
+    assert after["bytes"].item() == len(b"longer photo")
+    assert asking(url, after) == tag
+    assert "1 held files asked for, 1 have changed\n" in capfd.readouterr().err
+
+
+def test_a_server_that_says_nothing_of_a_file_is_never_seen_to_change_it(web: Web):
+    url = web.put("1.jpg", Page(chunked=True))
+    before = held(url)
+    web.put("1.jpg", Page(b"other bytes", chunked=True))
+    assert asking(url, before) == url
+
+
+def test_a_weak_mark_is_no_change(web: Web):
+    url = web.put("1.jpg", versioned({"ETag": '"one"'}))
+    before = held(url)
+    web.put("1.jpg", versioned({"ETag": 'W/"one"'}))
+    assert asking(url, before) == url
+
+
+KEPT = {
+    "gone": (Page(status=404), "1 vanished; first 1: status 404"),
+    "forbidden": (Page(status=403), "1 denied; first 1: status 403"),
+    "broken": (Page(status=500), "1 failed; first 1: status 500, in 4 tries"),
+    "a web page": (
+        Page(b"<p>closed today", headers={"Content-Type": "text/html"}),
+        "1 wrong_content_type; first 1: the server sent text/html",
+    ),
+    "too long": (Page(bytes(100_001)), "1 too_many_bytes; first 1: more than 100,000 bytes"),
+}
+
+
+@pytest.mark.parametrize(("page", "said"), KEPT.values(), ids=KEPT)
+def test_a_file_that_is_not_to_be_had_any_more_stays_as_it_is_held(
+    web: Web, hasty: None, capfd, page: Page, said: str
+):
+    url = web.put("1.jpg", versioned({"ETag": '"one"'}))
+    before = held(url)
+    web.put("1.jpg", page)
+    assert asking(url, before) == url
+    line = "scan: web: 1 held files asked for, 0 have changed; 1 kept as they are: "
+    assert line + said in capfd.readouterr().err
+
+
+def test_a_server_that_is_not_there_changes_nothing(hasty: None, capfd):
+    with serving() as server:
+        urls = [server.put(f"{n}.jpg") for n in range(100)]
+    held_ones = [(f"{n:02}", url, True, 5, None) for n, url in enumerate(urls)]
+    before = pl.DataFrame(held_ones, ASKED, orient="row")
+    rows: Rows = [(f"{n:02}", url) for n, url in enumerate(urls)]
+    found = listing(rows, before, again="changed")
+    assert found == {key: (url, None) for key, url in rows}
+    said = capfd.readouterr().err
+    assert "100 kept as they are: 100 failed; first 00: " in said
+    assert said.count("\n") == 1
+
+
+def test_another_url_is_fetched_and_the_old_one_is_not_asked(web: Web):
+    old, new = web.put("old.jpg", versioned({"ETag": '"1"'})), web.url("new.jpg")
+    before = held(old)
+    web.asked.clear()
+    assert asking(new, before) == new
+    assert not web.asked
+
+
+@pytest.mark.parametrize("again", ["never", "new_url"])
+def test_a_file_that_has_changed_once_keeps_its_tag_when_nobody_asks_any_more(web: Web, again):
+    url = web.put("1.jpg")
+    before = asked(("1", f'{url} ETag: "two"', True))
+    assert listing([("1", url)], before, again=again) == {"1": (f'{url} ETag: "two"', None)}
+    assert not web.asked
+
+
+def test_asking_again_is_as_polite_as_fetching(web: Web):
+    with serving() as headless:
+        for n in range(40):
+            web.put(f"{n}.jpg", versioned({"ETag": f'"{n}"'}, delay=0.01))
+            headless.put(f"{n}.jpg", versioned({"ETag": f'"{n}"'}, delay=0.01, head=405))
+        urls = [each.url(f"{n}.jpg") for each in (web, headless) for n in range(40)]
+        keys = [f"{n:02}" for n in range(80)]
+        tags = [f'ETag: "{n}"' for n in range(40)] * 2
+        rows = [(*each, True, 5, tag) for *each, tag in zip(keys, urls, tags, strict=True)]
+        before = pl.DataFrame(rows, ASKED, orient="row")
+        given: Rows = list(zip(keys, urls, strict=True))
+        assert listing(given, before, again="changed", per_host=2) == {
+            key: (url, None) for key, url in given
+        }
+        assert web.busiest <= 2
+        assert headless.busiest <= 2
+        assert sum(web.asked.values()) == sum(web.same.values()) == 40
+        assert sum(headless.same.values()) == 40
+        assert sum(headless.heads.values()) <= 2  # then it is known to answer to GET alone
+
+
+PHOTOS = """\
+# @package _global_
+defaults:
+  - /source@sources.web: urls
+  - /layout@sources.web.layout: table
+  - /table@tables.photos: csv
+about: {title: Photos}
+sources:
+  web:
+    table: photos
+    id: product
+    url: link
+    again: changed
+    allow_private: true
+    layout: {join: {table: photos, key: product, columns: {label: label}}}
+tables:
+  photos: {path: photos.csv}
+"""
+
+
+def shop(root: Path, web: Web) -> Project:
+    """A project with twelve photos on the web."""
+    project = make_project(root)
+    project.conf("dataset/shop.yaml", PHOTOS)
+    project.datasets(shop=[])
+    rows = [f"{n:02},{'hat' if n % 2 else 'shoe'},{web.url(f'{n}.jpg')}" for n in range(12)]
+    (root / "photos.csv").write_text("\n".join(["product,label,link", *rows, ""]))
+    return project
+
+
+def photo_page(seed: int) -> Page:
+    return versioned({"ETag": f'"{seed}"'}, photo_bytes(seed, "jpg"))
+
+
+def test_a_build_that_asks_again_fetches_what_changed_and_nothing_else(
+    tmp_path: Path, web: Web, build: Build, capfd
+):
+    for n in range(12):
+        web.put(f"{n}.jpg", photo_page(n))
+    project = shop(tmp_path / "shop", web)
+    build(project, "shop")
+    assert sum(web.asked.values()) == 12
+    before = project.files()
+
+    build(project, "shop")
+    assert project.files() == before
+    assert (sum(web.same.values()), sum(web.asked.values())) == (12, 24)
+
+    project.datasets(shop=["sources.web.limit=1"])  # of new ids: none of these is one
+    web.put("3.jpg", photo_page(300))
+    web.put("4.jpg", photo_page(400))
+    web.put("7.jpg", Page(status=404))
+    for count in (web.asked, web.heads, web.same):
+        count.clear()
+    capfd.readouterr()
+    build(project, "shop")
+    said = capfd.readouterr().err
+    assert "12 held files asked for, 2 have changed; 1 kept as they are: 1 vanished" in said
+    assert "download: 2 objects fetched" in said
+    gets = web.asked - web.heads
+    # What HEAD says is not there is asked for by GET before it is believed.
+    assert gets == {"/3.jpg": 1, "/4.jpg": 1, "/7.jpg": 1}
+    after = project.files()
+    build(project, "shop")
+    assert project.files() == after
+
+    web.put("7.jpg", photo_page(7))
+    fresh = shop(tmp_path / "fresh", web)
+    fresh.datasets(shop=["sources.web.limit=12"])
+    build(fresh, "shop")
+    late = [name for name in fresh.files() if fresh.files()[name] != after[name]]
+    tagged = ("scan/listing", "download/index", "download/validators")
+    assert {name.removesuffix(".parquet") for name in late} == {
+        "data/shop/config.yaml",  # the limit
+        *(f"data/shop/{name}" for name in tagged),
+    }
+
+
+def photos_to_fetch(web_url: str) -> pl.DataFrame:
+    rows = [("web", f"{n:04}", None, f"{web_url}{n}", None, True, None) for n in range(400)]
+    return pl.DataFrame(rows, dict(LISTING.columns), orient="row")
+
+
+def fetching(say: Connection, root: Path, web_url: str) -> None:
+    """Fetch four hundred photos into the output of download."""
+    config = download.Config(
+        sources={"web": Urls.model_validate({**USUAL, "per_host": 8})},
+        pack_bytes=100_000,
+        max_rejected=0.0,
+    )
+    (root / "out").mkdir(parents=True, exist_ok=True)
+    say.send("go")
+    listed = photos_to_fetch(web_url)
+    download.update(listed, config, root / "out", root, root / "spool", make.INLINE)
+
+
+def test_a_kill_repeats_at_most_the_requests_in_flight(tmp_path: Path, web: Web):
+    for n in range(400):
+        web.put(f"{n}", Page(b"photo %d" % n * 100, delay=0.002))
+    killed = 0
+    for target in range(30, 400, 60):
+        process, hear = make.process(fetching, tmp_path / "killed", web.url())
+        hear.recv()
+        while process.is_alive() and len(web.asked) < target:
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed > 3
+    fetching(Mute(), tmp_path / "killed", web.url())
+    repeated = sum(web.asked.values()) - 400
+    assert repeated <= 8 * killed
+    assert repeated > 0  # or nothing was in flight, and the test says little
+    fetching(Mute(), tmp_path / "undisturbed", web.url())
+    names = sorted(path.name for path in (tmp_path / "undisturbed/out").rglob("*"))
+    assert names == sorted(path.name for path in (tmp_path / "killed/out").rglob("*"))
+    index = [INDEX.read(tmp_path / each / "out") for each in ("killed", "undisturbed")]
+    assert index[0].equals(index[1])
+
+
+def test_a_disk_too_small_for_what_is_to_come_stops_as_soon_as_that_shows(
+    tmp_path: Path, web: Web, monkeypatch
+):
+    for n in range(400):
+        web.put(f"{n}", Page(bytes(700)))
+    start = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room, "LOOK", 5_000)
+    small = start._replace(free=room.SPARE + 200_000)  # all that is left
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: small)
+    with pytest.raises(SourceError, match=r"^download: 39\d objects to come .* what has arrived"):
+        fetching(Mute(), tmp_path, web.url())
+    assert len(web.asked) < 50
+    monkeypatch.undo()
+    fetching(Mute(), tmp_path, web.url())
+    assert len(web.asked) == 400
+    assert sum(web.asked.values()) <= 400 + 8  # those in flight
+
+
+class Mute:
+    """Takes what a process would say."""
+
+    def send(self, _said: object) -> None:
+        """Say nothing."""
 
 
 # Redirects

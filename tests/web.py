@@ -25,6 +25,10 @@ class Page:
     cut: bool = False
     """Close the connection before the end."""
     chunked: bool = False
+    conditions: bool = True
+    """Answer 304 to who has this version, by the headers ETag and Last-Modified."""
+    head: int | None = None
+    """Status for HEAD; null where it is that for GET."""
     soon: "Page | None" = None
     """What the path answers from the second request on."""
 
@@ -39,6 +43,10 @@ class Web(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages: dict[str, Page] = {}
         self.asked: Counter[str] = Counter()
+        self.heads: Counter[str] = Counter()
+        """Of ``asked``, what was asked for by HEAD."""
+        self.same: Counter[str] = Counter()
+        """Of ``asked``, what was answered by 304."""
         self.times: dict[str, list[float]] = {}
         self.headers: dict[str, str] = {}
         self.connections = 0
@@ -69,6 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.server.connections += 1
 
+    def do_HEAD(self) -> None:
+        self.server.heads[self.path] += 1
+        self.do_GET()
+
     def do_GET(self) -> None:
         web = self.server
         with web.lock:
@@ -90,7 +102,13 @@ class _Handler(BaseHTTPRequestHandler):
         if number > 1 and page.soon:
             page = page.soon
         time.sleep(page.delay)
-        self.send_response(page.status)
+        if self._has(page):
+            self.server.same[self.path] += 1
+            self.send_response(304)
+            self.end_headers()
+            return
+        head = self.command == "HEAD"
+        self.send_response(page.head or page.status if head else page.status)
         for name, value in page.headers.items():
             self.send_header(name, value)
         if page.chunked:
@@ -98,7 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(page.body)))
         self.end_headers()
-        self._send(page)
+        if not head:
+            self._send(page)
+
+    def _has(self, page: Page) -> bool:
+        """Tell whether who asks has this version already."""
+        if not page.conditions or (self.command == "HEAD" and page.head):
+            return False
+        pairs = (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
+        asked = next((pair for pair in pairs if pair[0] in self.headers), None)
+        return asked is not None and self.headers[asked[0]] == page.headers.get(asked[1])
 
     def _send(self, page: Page) -> None:
         body = page.body[: len(page.body) // 2] if page.cut else page.body

@@ -11,21 +11,23 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tarfile import PAX_FORMAT, TarInfo
+from typing import NamedTuple
 
 from imagemill.errors import BuildError
 
 AVERAGE = 64 << 20  # bytes of content in a pack, about
 LEAST, MOST = 1 / 8, 8  # times the average; narrower bounds make a change spread to its neighbours
 BLOCK = 512
+BUFFER = 1 << 20  # bytes written at once: images are small, and a call to the kernel is not
 FOLDER = "packs"  # of the downloaded packs, below the output of download
 _HASHES = 1 << 64
 _LONG = 8**11  # bytes: what the octal digits of a plain header cannot say
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of a pack: its path inside, the sha256 of its content (hex), its length."""
 
     name: str
@@ -33,13 +35,13 @@ class Member:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pack:
     """Members that belong in one tar file, in order."""
 
     members: tuple[Member, ...]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """File name, from the names, hashes and order of the members."""
         text = "\n".join(f"{m.digest} {m.name}" for m in self.members)
@@ -60,23 +62,22 @@ class Pack:
         return offset + _padded(last.length) + 2 * BLOCK
 
 
-def plan(members: Iterable[Member], average: int = AVERAGE) -> list[Pack]:
-    """Divide ``members`` into packs, in the order given.
+def plan(members: Iterable[Member], average: int = AVERAGE) -> Iterator[Pack]:
+    """Divide ``members`` into packs, in the order given; one pack is in memory at a time.
 
     One member put in or taken out changes the pack that it falls into, and at times a neighbour.
     """
-    packs: list[Pack] = []
+    least, most = LEAST * average, MOST * average
     current: list[Member] = []
     filled = 0
     for member in members:
         current.append(member)
         filled += member.length
-        if filled >= MOST * average or (filled >= LEAST * average and _ends(member, average)):
-            packs.append(Pack(tuple(current)))
+        if filled >= most or (filled >= least and _ends(member, average)):
+            yield Pack(tuple(current))
             current, filled = [], 0
     if current:
-        packs.append(Pack(tuple(current)))
-    return packs
+        yield Pack(tuple(current))
 
 
 def write(
@@ -91,7 +92,7 @@ def write(
     """
     part = folder / f".{pack.name}.{os.getpid()}.part"
     try:
-        with part.open("wb") as tar:
+        with part.open("wb", buffering=BUFFER) as tar:
             for member in pack.members:
                 data = content(member)
                 if len(data) != member.length:
@@ -123,6 +124,38 @@ def holds(folder: Path, pack: Pack) -> bool:
 def _heads(tar: int, member: Member, offset: int) -> bool:
     header = _header(member)
     return os.pread(tar, len(header), offset - len(header)) == header
+
+
+def places(folder: Path, members: Iterable[Member]) -> Iterator[tuple[str, int]]:
+    """Yield pack and offset of each of ``members``: all that the packs in ``folder`` hold, sorted.
+
+    Reads one header a pack. Raises ``BuildError`` where no pack begins with the member that must.
+    """
+    starts: dict[bytes, list[Path]] = {}
+    for path in folder.glob("*.tar"):
+        with path.open("rb") as tar:
+            starts.setdefault(tar.read(BLOCK), []).append(path)
+    position = end = 0
+    for member in members:
+        if position >= end:
+            path = _starting(starts, member, folder)
+            position, end = 0, path.stat().st_size - 2 * BLOCK
+        position += BLOCK if _plain(member) else len(_header(member))
+        yield path.name, position
+        position += _padded(member.length)
+
+
+def _starting(starts: dict[bytes, list[Path]], member: Member, folder: Path) -> Path:
+    """Return the pack that begins with ``member``; ``starts`` has all by their first block."""
+    header = _header(member)
+    for path in starts.get(header[:BLOCK], []):
+        with path.open("rb") as tar:
+            if tar.read(len(header)) == header:
+                return path
+    raise BuildError(
+        f"{folder}: no pack begins with {member.name}, as its manifest says. "
+        "Delete that folder and build again, or fetch it with `dvc checkout`."
+    )
 
 
 class Reader:

@@ -1,6 +1,7 @@
 """List what lies in the sources, and which of it is wanted; see ``tables.LISTING``."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +9,20 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field
 
-from imagemill import layouts
+from imagemill import expect, layouts
 from imagemill.config import Section
 from imagemill.errors import ConfigError, SourceError
 from imagemill.progress import say
 from imagemill.sources import Source, TableSource, Urls
-from imagemill.sources.objects import ASKED, Tabled
-from imagemill.tables import INDEX
+from imagemill.sources.objects import ASKED, FOUND, Listable, Tabled, Walkable, all_read
+from imagemill.tables import INDEX, VALIDATORS, last_side_tables
 
 Name = Annotated[str, Field(pattern=r"^[^/]+$")]
 """Of a source: ``<source>/<key>`` names a sample, and no two may share a name."""
 
+
+OURS = ("no_layout", "no_label", "identity_too_small", "beyond_limit", "not_held")
+"""Reasons that follow from the config, not from the source."""
 
 SHOWN = 10
 """Keys that a line of the log names; the rest is in its table."""
@@ -34,68 +38,171 @@ class Config(Section):
     """Images that an identity must list over all sources for any of them to be fetched."""
     limit: Annotated[int, Field(ge=1)] | None
     """For a quick trial: fetch this many images, and the rest of the last one's identity."""
+    expect: dict[str, expect.Figures]
+    """What each source must list, before any of it is fetched."""
+    max_shrunk: Annotated[float, Field(ge=0, le=1)] | None
+    """Share of a source's identities that may be gone since the last build; null: any."""
 
 
-def read_tables(config: Config, root: Path) -> dict[str, pl.DataFrame]:
-    """Return the label tables as they are now."""
-    return {name: table.read(name, root) for name, table in config.tables.items()}
+@dataclass(frozen=True)
+class Before:
+    """What the last build left behind; no rows and no tables when there was none."""
+
+    index: pl.DataFrame
+    """What became of every object, as ``tables.INDEX``."""
+    tables: Mapping[str, pl.DataFrame]
+    """The label tables as they were read then, by name."""
+    validators: pl.DataFrame = field(default_factory=VALIDATORS.frame)
+    """What web servers called what is held, as ``tables.VALIDATORS``."""
+
+    @classmethod
+    def none(cls) -> "Before":
+        """Return what a first build finds."""
+        return cls(INDEX.frame(), {})
+
+    @classmethod
+    def read(cls, download: Path, scan: Path) -> "Before":
+        """Read what the last build left in the folders of these stages."""
+        return cls(INDEX.last(download), last_side_tables(scan), VALIDATORS.last(download))
+
+    def asked(self, source: str) -> pl.DataFrame:
+        """Return what a source was ever asked for, as ``ASKED``."""
+        held = pl.col("reason").is_null()
+        tried = self.index.filter(
+            held | pl.col("detail").is_not_null(),  # the rest was never wanted
+            source=source,
+        )
+        known = self.validators.filter(source=source).select("key", "tag", "validator")
+        asked = tried.drop_nulls("tag").with_columns(held.alias("held"))
+        return asked.join(known, on=["key", "tag"], how="left").select(*ASKED)
 
 
-def asked(download: Path) -> pl.DataFrame:
-    """Return what earlier builds asked every ``source`` for, as ``ASKED``."""
-    index = INDEX.last(download)
-    held = pl.col("reason").is_null()
-    tried = index.filter(held | pl.col("detail").is_not_null())  # the rest was never wanted
-    return tried.drop_nulls("tag").select("source", "key", "tag", held.alias("held"))
+def read_tables(config: Config, root: Path, before: Before) -> dict[str, pl.DataFrame]:
+    """Return the label tables as they are now, or as they were where one is pinned."""
+    return {
+        name: _pinned_table(name, before) if table.pinned else table.read(name, root)
+        for name, table in config.tables.items()
+    }
+
+
+def _pinned_table(name: str, before: Before) -> pl.DataFrame:
+    if name not in before.tables:
+        raise SourceError(
+            f"tables.{name}: `refresh: never`, and no earlier build has read it. "
+            "Fetch one by `dvc pull`, or set `refresh: always` for the first."
+        )
+    return before.tables[name]
 
 
 def listing(
-    config: Config,
-    root: Path,
-    tables: dict[str, pl.DataFrame],
-    before: pl.DataFrame | None = None,
+    config: Config, root: Path, tables: dict[str, pl.DataFrame], before: Before
 ) -> pl.DataFrame:
-    """Return one row for every object in every source; ``before`` comes from ``asked``.
+    """Return one row for every object in every source, in the columns of ``tables.LISTING``.
 
     Adds to ``tables`` those that sources bring, as ``<source>`` or ``<source>.<table>``.
-    Raises ``SourceError`` on a source that lists nothing.
+    Raises ``SourceError`` on a source that lists nothing, ``GateError`` on one that lists what
+    ``expect`` rules out.
     """
-    before = asked(root / "nowhere") if before is None else before
-    found = pl.concat(
-        [
-            _list(name, source, root, tables, before.filter(source=name))
-            for name, source in config.sources.items()
-        ]
-    )
+    opened = {
+        name: _opened(name, source, root, tables, before) for name, source in config.sources.items()
+    }
+    found = pl.concat([_list(name, each, config, tables) for name, each in opened.items()])
     told = layouts.assign(found, config.layouts, tables)
     reasoned = told.with_columns(_reason(config.min_images).alias("reason"))
+    expect.sources(reasoned, config.expect)
+    expect.shrunk(_earlier(config, tables, before), reasoned, config.max_shrunk)
     for name, source in config.sources.items():
         if isinstance(source, Urls) and source.limit is not None:
-            reasoned = _capped(reasoned, name, source.limit, before)
+            reasoned = _capped(reasoned, name, source.limit, before.asked(name))
     limited = _limit(reasoned, config.limit)
-    return limited.with_columns(pl.col("reason").is_null().alias("wanted"))
+    read = pl.concat([_read(name, each, limited) for name, each in opened.items()])
+    return read.with_columns(pl.col("reason").is_null().alias("wanted"))
+
+
+def _earlier(config: Config, tables: Mapping[str, pl.DataFrame], before: Before) -> pl.DataFrame:
+    """Return what the last build listed, as this config understands it."""
+    index = before.index.filter(pl.col("source").is_in(list(config.layouts)))
+    then = {name: before.tables.get(name, table) for name, table in tables.items()}
+    joined = {
+        name: then[name] if set(table.columns) <= set(then[name].columns) else table
+        for name, table in tables.items()
+    }
+    return layouts.assign(index, config.layouts, joined)
+
+
+def _opened(
+    name: str, source: Source, root: Path, tables: dict[str, pl.DataFrame], before: Before
+) -> Listable:
+    if source.pinned:
+        return _Pinned(name, before)
+    objects = source.open(name, root)
+    return objects.told(tables, before.asked(name)) if isinstance(objects, Tabled) else objects
 
 
 def _list(
-    name: str,
-    source: Source,
-    root: Path,
-    tables: dict[str, pl.DataFrame],
-    before: pl.DataFrame,
+    name: str, objects: Listable, config: Config, tables: dict[str, pl.DataFrame]
 ) -> pl.DataFrame:
-    opened = source.open(name, root)
-    about = before.select(*ASKED)
-    objects = opened.told(tables, about) if isinstance(opened, Tabled) else opened
-    found = objects.listed()
+    found = objects.walked() if isinstance(objects, Walkable) else objects.listed()
     if found.is_empty():
+        source = config.sources[name]
         raise SourceError(
             f"sources.{name}: {getattr(source, 'path', source.kind)} lists nothing. "
             f"Check `sources.{name}.path`, `include` and `exclude`."
         )
-    read = "" if objects.new is None else f", {objects.new:,} of them new or changed"
-    say(f"scan: {name}: {len(found):,} objects{read}")
     _add_tables(name, objects.tables(), tables)
     return found.with_columns(pl.lit(name).alias("source"))
+
+
+def _read(name: str, objects: Listable, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return a source's rows with what only reading tells of those that are wanted."""
+    rows = rows.filter(source=name)
+    if isinstance(objects, Walkable):
+        read = objects.hashed(rows.filter(pl.col("reason").is_null())["key"])
+        rows = rows.update(read, on="key")
+    new = "" if objects.new is None else f", {objects.new:,} of them new or changed"
+    say(f"scan: {name}: {len(rows):,} objects{new}")
+    return rows
+
+
+class _Pinned:
+    """The objects of a source as the last build left them; nothing is asked or read."""
+
+    new: int | None = None
+
+    def __init__(self, name: str, before: Before) -> None:
+        self._name = name
+        self._before = before
+        self._rows = before.index.filter(source=name)
+
+    def listed(self) -> pl.DataFrame:
+        """Return what was listed, with what is held of it."""
+        return all_read(self)
+
+    def walked(self) -> pl.DataFrame:
+        """Return what was listed; what the config has the word on is open again."""
+        if self._rows.is_empty():
+            raise SourceError(
+                f"sources.{self._name}: `refresh: never`, and no earlier build holds anything. "
+                "Fetch one by `dvc pull`, or set `refresh: always` for the first."
+            )
+        theirs = pl.when(~pl.col("reason").is_in(OURS)).then("reason").alias("reason")
+        digest = pl.lit(None, pl.String).alias("digest")
+        return self._rows.with_columns(theirs, digest).select(*FOUND)
+
+    def hashed(self, keys: pl.Series) -> pl.DataFrame:
+        """Return what is held of those keys; the rest cannot be had."""
+        rows = self._rows.join(keys.to_frame("key"), on="key", how="semi")
+        lost = pl.when(pl.col("digest").is_null()).then(pl.lit("not_held")).alias("reason")
+        digest = pl.when(pl.col("tag").is_null()).then("digest").alias("digest")
+        return rows.select("key", "bytes", digest, lost)
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return the tables that the source brought then."""
+        return {
+            name.removeprefix(self._name).removeprefix("."): table
+            for name, table in self._before.tables.items()
+            if name == self._name or name.startswith(f"{self._name}.")
+        }
 
 
 def _add_tables(
@@ -123,9 +230,9 @@ def _reason(min_images: int) -> pl.Expr:
 
 
 def _capped(rows: pl.DataFrame, source: str, limit: int, before: pl.DataFrame) -> pl.DataFrame:
-    """Want no more than ``limit`` objects of a source that no earlier build has asked for."""
+    """Want no more than ``limit`` keys of a source that no earlier build has asked for."""
     wanted = rows.filter(pl.col("reason").is_null(), source=source)
-    new = wanted.join(before, on=["source", "key", "tag"], how="anti").select("source", "key")
+    new = wanted.join(before, on="key", how="anti").select("source", "key")
     order = pl.col("key").map_elements(_hash, pl.String)
     late = new.sort(order)[limit:].with_columns(pl.lit("beyond_limit").alias("_late"))
     joined = rows.join(late, on=["source", "key"], how="left", maintain_order="left")

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from hydra.utils import instantiate
 
 from imagemill import config
-from imagemill.config.compose import runtime
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import DVC_LOCK, LOCAL, locked, replacing, swap
@@ -114,6 +112,11 @@ def _given(main: Callable[..., None], name: str, paths: Paths) -> list[Any]:
 
 def engine(root: Path) -> Engine:
     """Return the engine that ``conf/runtime.yaml`` and ``IMAGEMILL_ENGINE`` ask for."""
+    # Hydra takes a quarter of a second to import, which stages without workers need not wait for.
+    from hydra.utils import instantiate  # noqa: PLC0415
+
+    from imagemill.config.compose import runtime  # noqa: PLC0415
+
     chosen = runtime(root / "conf", os.environ.get("IMAGEMILL_ENGINE", "").split()).engine
     return Engine(instantiate(chosen.start), chosen.ahead)
 

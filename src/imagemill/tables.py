@@ -5,13 +5,14 @@ content gives equal bytes.
 """
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from imagemill.files import replacing
+from imagemill.files import replacing, swap
 
 Dtype = type[pl.DataType] | pl.DataType
 
@@ -58,19 +59,30 @@ class Table:
 
 def write_side_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Write the label tables that came with the sources below ``folder``."""
-    place = folder / "tables"
+    place = folder / ".tables"
+    shutil.rmtree(place, ignore_errors=True)  # of a run that was killed
     place.mkdir()
     # DVC does not restore an empty folder, and a dataset may have no tables.
     (place / "names.json").write_text(json.dumps(sorted(tables)))
     for name, table in tables.items():
         table.write_parquet(place / f"{name}.parquet", compression="zstd")
+    swap(place, folder / "tables")
 
 
-def read_side_tables(folder: Path) -> dict[str, pl.DataFrame]:
-    """Read the label tables that ``scan`` wrote below ``folder``, by name."""
+def read_side_tables(folder: Path, names: Iterable[str] | None = None) -> dict[str, pl.DataFrame]:
+    """Read the label tables that ``scan`` wrote below ``folder``, by name.
+
+    With ``names`` only those of them: what nobody asks may be far larger than memory.
+    """
     place = folder / "tables"
-    names = json.loads((place / "names.json").read_text())
-    return {name: pl.read_parquet(place / f"{name}.parquet") for name in names}
+    there: list[str] = json.loads((place / "names.json").read_text())
+    asked = there if names is None else [name for name in there if name in set(names)]
+    return {name: pl.read_parquet(place / f"{name}.parquet") for name in asked}
+
+
+def last_side_tables(folder: Path) -> dict[str, pl.DataFrame]:
+    """Read the label tables that an earlier run left in ``folder``; none when there are none."""
+    return read_side_tables(folder) if (folder / "tables" / "names.json").exists() else {}
 
 
 LISTING = Table(
@@ -114,6 +126,19 @@ INDEX = Table(
 )
 """What became of every listed object; written by ``download``."""
 
+VALIDATORS = Table(
+    "validators.parquet",
+    {
+        "source": pl.String,
+        "key": pl.String,
+        "tag": pl.String,
+        "validator": pl.String,  # the header with it: ``ETag: "abc"``, ``Last-Modified: Wed, ...``
+    },
+    ("source", "key"),
+)
+"""What web servers called the version that is held, to ask whether it has changed; by ``download``.
+"""
+
 PLACES = Table(
     "places.parquet",
     {
@@ -145,6 +170,18 @@ SAMPLES = Table(
     ("sample",),
 )
 """One row for every listed object, with what it is said to show; written by ``merge``."""
+
+CONFLICTS = Table(
+    "conflicts.parquet",
+    {
+        "digest": pl.String,
+        "identity": pl.String,  # or the label, where a sample with these bytes names no identity
+        "samples": pl.List(pl.String),  # that say so, sorted
+        "stays": pl.Boolean,  # the policy believes them
+    },
+    ("digest", "identity"),
+)
+"""Who says what of bytes that are said to show several things; written by ``merge``."""
 
 FACTS = Table(
     "facts.parquet",

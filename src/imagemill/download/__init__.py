@@ -4,7 +4,6 @@ The packs are a function of the set of content hashes alone: a rename, a relabel
 of sources moves no byte. What is held already is copied from the packs at hand, never fetched.
 """
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +13,14 @@ from pydantic import Field
 from imagemill import packs
 from imagemill.config import Section
 from imagemill.download.packing import FAILED, Origins, pack
+from imagemill.download.room import Room
 from imagemill.download.spool import Spool
 from imagemill.engine import Engine
 from imagemill.errors import SourceError
 from imagemill.progress import progress, say
 from imagemill.sources import Source
 from imagemill.sources.objects import Fetchable, UnavailableError, Wanted
-from imagemill.tables import INDEX, PLACES
-
-SPARE = 1 << 26  # bytes of disk to leave free
+from imagemill.tables import INDEX, PLACES, VALIDATORS
 
 
 class Config(Section):
@@ -48,21 +46,25 @@ def update(
     for part in folder.glob(".*.part"):  # of a run that was killed
         part.unlink()
     places = _places(out)
+    listing = listing.with_row_index("row")
     with Spool(spool) as kept:
         wanted = _resolved(listing.filter("wanted"), _indexed(out, places), kept.held())
         missing = wanted.filter(pl.col("digest").is_null())
-        _refuse_full_disk(missing, out)
-        failed = _fetch(missing, config, root, kept)
+        room = Room(missing, _unpacked(wanted, places), out, kept.folder)
+        room.check()
+        failed = _fetch(missing, config, root, kept, room)
         held = kept.held()
         wanted = _resolved(wanted.join(failed, on=["source", "key"], how="anti"), held)
         origins = Origins(places, held, kept.folder, folder, root, config.sources)
-        planned, unread, fetched = pack(wanted, origins, config.pack_bytes, engine)
+        places, unread, fetched = pack(wanted, origins, config.pack_bytes, engine)
         failed = pl.concat([failed, unread])
         _refuse_too_many(len(listing.filter("wanted")), failed, config)
-        _finish(out, _index(listing, wanted, failed), planned)
+        VALIDATORS.write(out, _validators(wanted, held, VALIDATORS.last(out)))
+        _finish(out, _index(listing, wanted, failed), places)
         kept.clear()
     fetched += len(missing) - (len(failed) - len(unread))
-    say(f"download: {fetched:,} objects fetched, {len(failed):,} rejected, {len(planned)} packs")
+    number = places["pack"].n_unique()
+    say(f"download: {fetched:,} objects fetched, {len(failed):,} rejected, {number} packs")
     if not failed.is_empty():
         say("download: `dvc repro -sf` of this stage asks for the rejected ones again")
 
@@ -84,7 +86,7 @@ def _indexed(out: Path, places: pl.DataFrame) -> pl.DataFrame:
 
 def _resolved(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
     """Fill in content hash and length where this version of an object is known."""
-    for frame in known:
+    for frame in filter(len, known):  # a join would copy a million rows for nothing
         found = frame.select(*_VERSION, _digest="digest", _bytes="bytes")
         wanted = (
             wanted.join(found, on=_VERSION, how="left", maintain_order="left")
@@ -97,19 +99,22 @@ def _resolved(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
     return wanted
 
 
-def _refuse_full_disk(missing: pl.DataFrame, out: Path) -> None:
-    """Stop before a download that cannot fit: once in the spool, once in the packs."""
-    needed = 2 * int(missing["bytes"].sum()) + SPARE
-    free = shutil.disk_usage(out).free
-    if not missing.is_empty() and needed > free:
-        raise SourceError(
-            f"download: {len(missing):,} objects need {needed / 1e9:,.1f} GB of disk and "
-            f"{free / 1e9:,.1f} GB are free below {out}. Free some, set `limit`, or move the "
-            "project; `dvc gc -w` drops cached versions that nothing uses."
-        )
+def _validators(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
+    """Return what servers called the versions that are held, as ``VALIDATORS``."""
+    said = pl.concat([frame.select(*VALIDATORS.columns) for frame in known])
+    first = said.drop_nulls("validator").unique(_VERSION, keep="first", maintain_order=True)
+    return first.join(wanted, on=_VERSION, how="semi")
 
 
-def _fetch(missing: pl.DataFrame, config: Config, root: Path, spool: Spool) -> pl.DataFrame:
+def _unpacked(wanted: pl.DataFrame, places: pl.DataFrame) -> int:
+    """Return the bytes of contents that are known and in no pack."""
+    known = wanted.drop_nulls("digest").unique("digest")
+    return int(known.join(places, on="digest", how="anti")["bytes"].sum())
+
+
+def _fetch(
+    missing: pl.DataFrame, config: Config, root: Path, spool: Spool, room: Room
+) -> pl.DataFrame:
     """Fetch what is missing into the spool; return what could not be had, as ``FAILED``."""
     failed = []
     for (name,), rows in missing.sort("source", "key").group_by("source", maintain_order=True):
@@ -123,8 +128,10 @@ def _fetch(missing: pl.DataFrame, config: Config, root: Path, spool: Spool) -> p
                 if isinstance(got.content, UnavailableError):
                     error = got.content
                     failed.append((source, got.wanted.key, error.reason, error.detail))
+                    room.arrived(got.wanted, None)
                 else:
-                    spool.add(source, got.wanted.key, got.wanted.tag, got.content)
+                    spool.add(source, got.wanted, got.content, got.validator)
+                    room.arrived(got.wanted, len(got.content))
                 advance(1)
     return pl.DataFrame(failed, FAILED, orient="row")
 
@@ -144,30 +151,25 @@ def _refuse_too_many(wanted: int, failed: pl.DataFrame, config: Config) -> None:
 
 
 def _index(listing: pl.DataFrame, wanted: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
-    key = ["source", "key"]
-    content = wanted.select(*key, _digest="digest", _bytes="bytes")
-    failures = failed.rename({"reason": "failure"})
+    """Return ``tables.INDEX``; ``listing`` and ``wanted`` number their rows alike, in ``row``."""
+    content = wanted.select("row", _digest="digest", _bytes="bytes")
+    tried = listing.filter("wanted").select("row", "source", "key")
+    failures = failed.join(tried, on=["source", "key"]).select("row", "detail", failure="reason")
     return (
-        listing.join(content, on=key, how="left")
-        .join(failures, on=key, how="left")
+        listing.join(content, on="row", how="left")
+        .join(failures, on="row", how="left")
         .with_columns(
             pl.coalesce("_digest", "digest").alias("digest"),
             pl.coalesce("_bytes", "bytes").alias("bytes"),
             pl.coalesce("reason", "failure").alias("reason"),
-            pl.when("wanted").then("detail").alias("detail"),
         )
     )
 
 
-def _finish(out: Path, index: pl.DataFrame, planned: list[packs.Pack]) -> None:
-    named = {each.name: each for each in planned}  # a name is dear: a hash of all members
-    places = [
-        (member.digest, name, offset, member.length)
-        for name, each in named.items()
-        for member, offset in each.offsets()
-    ]
-    PLACES.write(out, pl.DataFrame(places, dict(PLACES.columns), orient="row"))
+def _finish(out: Path, index: pl.DataFrame, places: pl.DataFrame) -> None:
+    PLACES.write(out, places)
     INDEX.write(out, index)
+    named = set(places["pack"])
     for path in (out / packs.FOLDER).iterdir():
         if path.name not in named:
             path.unlink()

@@ -1,10 +1,13 @@
 """Write the packs: their members copied from old packs, from the spool, or read from a source."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -13,7 +16,8 @@ from imagemill.engine import Engine
 from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 from imagemill.sources import Source
-from imagemill.sources.objects import Listable, Readable, UnavailableError
+from imagemill.sources.objects import Readable, UnavailableError
+from imagemill.tables import PLACES
 
 SOON = 100_000
 """Members that this process writes itself before workers would have started."""
@@ -36,29 +40,27 @@ class Origins:
     sources: dict[str, Source]
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A content in a local file: an old pack, or the spool."""
+class _Origin(NamedTuple):
+    """Where the bytes of a content may be: in a local file, or else in an object of a source."""
 
-    folder: Path
-    file: str
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A content that some objects, (source, key) each, have now."""
-
-    objects: tuple[tuple[str, str], ...]
+    digest: str
+    length: int
+    spooled: bool | None
+    """Whether ``file`` lies in the spool, not among the packs; null where no file has it."""
+    file: str | None
+    at: int | None
+    """Offset of the content in ``file``."""
+    source: str | None
+    key: str | None
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One pack to write, with the origin of each member's bytes."""
+    """One pack to write, with the columns of ``_Origin``: some rows for each member, in order."""
 
-    pack: Pack
-    origins: tuple[_Stored | _Read, ...]
+    origins: pl.DataFrame
     folder: Path
+    spool: Path
     root: Path
     sources: dict[str, Source]
 
@@ -73,105 +75,111 @@ class _Done:
 
 def pack(
     wanted: pl.DataFrame, origins: Origins, average: int, engine: Engine
-) -> tuple[list[Pack], pl.DataFrame, int]:
+) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """Write the packs of ``wanted``, whose contents are known by digest and length.
 
-    Returns the packs, the objects that could not be had (``FAILED``) and how many were read.
+    Returns where each content lies (``tables.PLACES``), the objects that could not be had
+    (``FAILED``) and how many were read.
     """
     failed: dict[str, tuple[str, str]] = {}
     read = 0
     while True:
-        planned = _plan(wanted, list(failed), average)
-        done = _run(_tasks(planned, wanted, origins), engine)
+        places, missing = _plan(wanted, list(failed), average, origins.folder)
+        done = _run(_tasks(places, missing, wanted, origins), engine)
         read += sum(each.read for each in done)
         new = {digest: (reason, said) for each in done for digest, reason, said in each.failed}
         if not new:
             break
         failed |= new
-    rows = [(digest, *why) for digest, why in failed.items()]
-    why = pl.DataFrame(rows, ["digest", "failure", "said"], orient="row") if rows else None
-    if why is None:
-        return planned, pl.DataFrame(schema=FAILED), read
-    lost = wanted.join(why, on="digest").select("source", "key", reason="failure", detail="said")
-    return planned, lost, read
+    columns = dict.fromkeys(("digest", "reason", "detail"), pl.String)
+    why = pl.DataFrame([(digest, *said) for digest, said in failed.items()], columns, orient="row")
+    lost = wanted.select("source", "key", "digest").join(why, on="digest").select(*FAILED)
+    return places, lost, read
 
 
-def _plan(wanted: pl.DataFrame, failed: list[str], average: int) -> list[Pack]:
+def _plan(
+    wanted: pl.DataFrame, failed: list[str], average: int, folder: Path
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the places that contents will have, in order, and the packs that are not there."""
     contents = (
         wanted.filter(~pl.col("digest").is_in(failed))
-        .select("digest", "bytes")
+        .select("digest", length="bytes")
         .unique("digest")
         .sort("digest")
     )
+    names, offsets, missing = [], [], []
+    for each in packs.plan(_members(contents.iter_rows()), average):
+        names += [each.name] * len(each.members)
+        offsets += [offset for _, offset in each.offsets()]
+        if not packs.holds(folder, each):
+            missing.append(each.name)
+    columns = [pl.Series("pack", names, pl.String), pl.Series("offset", offsets, pl.Int64)]
+    return contents.with_columns(columns).select(*PLACES.columns), missing
+
+
+def _members(contents: Iterator[tuple[str, int]]) -> Iterator[Member]:
     # ".img" makes the digest the key of a WebDataset sample.
-    members = (Member(f"{digest}.img", digest, length) for digest, length in contents.iter_rows())
-    return packs.plan(members, average)
+    return (Member(f"{digest}.img", digest, length) for digest, length in contents)
 
 
-def _tasks(planned: list[Pack], wanted: pl.DataFrame, origins: Origins) -> list[_Task]:
-    missing = [each for each in planned if not packs.holds(origins.folder, each)]
-    needed = pl.DataFrame({"digest": [m.digest for each in missing for m in each.members]})
+def _tasks(
+    places: pl.DataFrame, missing: list[str], wanted: pl.DataFrame, origins: Origins
+) -> list[_Task]:
+    needed = places.filter(pl.col("pack").is_in(missing))
     if needed.is_empty():
         return []
-    stored = _stored(needed, origins)
-    objects = dict(
-        wanted.join(needed, on="digest", how="semi")
-        .sort("source", "key")
-        .group_by("digest")
-        .agg(pl.concat_list("source", "key"))
-        .iter_rows()
+    told = needed.select("digest", "length", "pack").join(
+        _stored(needed, origins), on="digest", how="left", maintain_order="left"
     )
-
-    def origin(digest: str) -> _Stored | _Read:
-        found = stored.get(digest)
-        return found or _Read(tuple((source, key) for source, key in objects[digest]))
-
+    objects = (
+        wanted.select("digest", "source", "key")
+        .join(told.filter(pl.col("file").is_null()), on="digest", how="semi")
+        .sort("source", "key")
+    )
+    rows = told.join(objects, on="digest", how="left", maintain_order="left_right")
     folder, root, sources = origins.folder, origins.root, origins.sources
     return [
-        _Task(each, tuple(origin(m.digest) for m in each.members), folder, root, sources)
-        for each in missing
+        _Task(each.select(*_Origin._fields), folder, origins.spool, root, sources)
+        for each in rows.partition_by("pack", maintain_order=True)
     ]
 
 
-def _stored(needed: pl.DataFrame, origins: Origins) -> dict[str, _Stored]:
-    spooled = origins.spooled.join(needed, on="digest", how="semi")
-    held = origins.places.join(needed, on="digest", how="semi")
-    found = {
-        digest: _Stored(origins.spool, file, offset)
-        for digest, file, offset in spooled.select("digest", "file", "offset").iter_rows()
-    }
-    return found | {
-        digest: _Stored(origins.folder, file, offset)
-        for digest, file, offset in held.select("digest", "pack", "offset").iter_rows()
-    }
+def _stored(needed: pl.DataFrame, origins: Origins) -> pl.DataFrame:
+    """Return the local file that has each content, where one has."""
+    held = origins.places.select("digest", file="pack", at="offset", spooled=pl.lit(value=False))
+    spooled = origins.spooled.select("digest", "file", at="offset", spooled=pl.lit(value=True))
+    found = pl.concat([held, spooled])
+    return found.join(needed, on="digest", how="semi").unique("digest", keep="first")
 
 
 def _run(tasks: list[_Task], engine: Engine) -> list[_Done]:
-    total = sum(len(task.pack.members) for task in tasks)
+    total = sum(len(task.origins) for task in tasks)
     finished = []
     chosen = engine if total > SOON else HANDS
     with progress("pack", total, "objects") as advance:
         for task, done in zip(tasks, chosen.map(_write, tasks), strict=True):
             finished.append(done)
-            advance(len(task.pack.members))
+            advance(len(task.origins))
     return finished
 
 
 def _write(task: _Task) -> _Done:
     """Write one pack, unless a member cannot be had."""
-    readers = _Readers(task)
+    rows = map(_Origin._make, task.origins.iter_rows())
+    origins = {digest: tuple(each) for digest, each in groupby(rows, lambda row: row.digest)}
+    members = _members((digest, each[0].length) for digest, each in origins.items())
     failed: list[tuple[str, str, str]] = []
-    origins = dict(zip((m.digest for m in task.pack.members), task.origins, strict=True))
+    readers = _Readers(task)
 
     def content(member: Member) -> bytes:
         try:
-            return readers.content(member, origins[member.digest])
+            return readers.content(origins[member.digest])
         except UnavailableError as error:
             failed.append((member.digest, error.reason, error.detail))
             return bytes(member.length)
 
     with readers:
-        packs.write(task.pack, task.folder, content, keep=lambda: not failed)
+        packs.write(Pack(tuple(members)), task.folder, content, keep=lambda: not failed)
     return _Done(tuple(failed), readers.read)
 
 
@@ -180,44 +188,46 @@ class _Readers:
 
     def __init__(self, task: _Task) -> None:
         self._task = task
-        self._folders: dict[Path, packs.Reader] = {}
-        self._sources: dict[str, Listable] = {}
+        self._packs = packs.Reader(task.folder)
+        self._spool = packs.Reader(task.spool)
+        self._sources: dict[str, Readable] = {}
         self.read = 0
 
     def __enter__(self) -> "_Readers":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for reader in self._folders.values():
-            reader.close()
+        self._packs.close()
+        self._spool.close()
 
-    def content(self, member: Member, origin: _Stored | _Read) -> bytes:
-        """Return the checked bytes of a member. Raises ``UnavailableError``."""
-        if isinstance(origin, _Stored):
-            reader = self._folders.setdefault(origin.folder, packs.Reader(origin.folder))
-            return reader.content(member.digest, origin.file, origin.offset, member.length)
-        data = self._first(member, origin)
+    def content(self, origins: tuple[_Origin, ...]) -> bytes:
+        """Return the checked bytes of a content. Raises ``UnavailableError``."""
+        first = origins[0]
+        if first.file is not None and first.at is not None:
+            reader = self._spool if first.spooled else self._packs
+            return reader.content(first.digest, first.file, first.at, first.length)
+        data = self._first(origins)
         self.read += 1
         return data
 
-    def _first(self, member: Member, origin: _Read) -> bytes:
+    def _first(self, origins: tuple[_Origin, ...]) -> bytes:
         """Return the bytes from the first object that still has them."""
         last = UnavailableError("vanished", "no object has these bytes")
-        for source, key in origin.objects:
+        for origin in origins:
             try:
-                data = self._reader(source).read(key)
+                data = self._reader(str(origin.source)).read(str(origin.key))
             except UnavailableError as error:
                 last = error
                 continue
-            if sha256(data).hexdigest() == member.digest:
+            if sha256(data).hexdigest() == origin.digest:
                 return data
             last = UnavailableError("changed", "changed between scan and download; build again")
         raise last
 
     def _reader(self, source: str) -> Readable:
         if source not in self._sources:
-            self._sources[source] = self._task.sources[source].open(source, self._task.root)
-        found = self._sources[source]
-        if not isinstance(found, Readable):
-            raise TypeError(f"{source} listed a content hash and cannot read by it")
-        return found
+            found = self._task.sources[source].open(source, self._task.root)
+            if not isinstance(found, Readable):
+                raise TypeError(f"{source} listed a content hash and cannot read by it")
+            self._sources[source] = found
+        return self._sources[source]

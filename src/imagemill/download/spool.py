@@ -13,6 +13,8 @@ from types import TracebackType
 
 import polars as pl
 
+from imagemill.sources.objects import Wanted
+
 SPOOLED = {
     "source": pl.String,
     "key": pl.String,
@@ -21,6 +23,7 @@ SPOOLED = {
     "bytes": pl.Int64,
     "file": pl.String,
     "offset": pl.Int64,
+    "validator": pl.String,  # as in ``objects.Fetched``
 }
 """Columns of what a spool holds: one row for each version of an object."""
 
@@ -49,10 +52,11 @@ class Spool:
         self._data.close()
         self._journal.close()
 
-    def add(self, source: str, key: str, tag: str, content: bytes) -> None:
+    def add(self, source: str, each: Wanted, content: bytes, validator: str | None) -> None:
         """Keep the content of one version of an object."""
         digest, file = sha256(content).hexdigest(), f"{self._name}.data"
-        row = (source, key, tag, digest, len(content), file, self._offset)
+        where = (file, self._offset)
+        row = (source, each.key, each.tag, digest, len(content), *where, validator)
         line = json.dumps(dict(zip(SPOOLED, row, strict=True)))
         self._data.write(content)
         self._data.flush()

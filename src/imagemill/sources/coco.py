@@ -6,17 +6,20 @@ annotation.
 """
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import polars as pl
 
-from imagemill.config import Section
 from imagemill.errors import SourceError
 from imagemill.progress import say
 from imagemill.sources.folder import Folder, FolderObjects
 from imagemill.sources.local import LocalFile, Readings, local_files
+from imagemill.sources.longjson import BrokenJsonError, members
+from imagemill.sources.objects import Refreshed, all_read
 
 ANNOTATIONS = {
     "id": pl.Int64,
@@ -45,8 +48,11 @@ IMAGES = {
 }
 """Columns of the table ``images``."""
 
+CHUNK = 10_000
+"""Annotations that are in memory as Python has them; the rest is a table by then."""
 
-class Coco(Section):
+
+class Coco(Refreshed):
     """Images in a folder, described by one JSON file."""
 
     kind: Literal["coco"]
@@ -84,10 +90,19 @@ class CocoObjects:
 
     def listed(self) -> pl.DataFrame:
         """Return every file of the folder; see ``FolderObjects``."""
-        found = self._folder.listed()
-        self.new = self._folder.new
+        return all_read(self)
+
+    def walked(self) -> pl.DataFrame:
+        """Return the same without reading a file; see ``FolderObjects``."""
+        found = self._folder.walked()
         self._keys = found.select("key")
         return found
+
+    def hashed(self, keys: pl.Series) -> pl.DataFrame:
+        """Return what reading those files tells; see ``FolderObjects``."""
+        read = self._folder.hashed(keys)
+        self.new = self._folder.new
+        return read
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object. Raises ``UnavailableError``."""
@@ -95,25 +110,26 @@ class CocoObjects:
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return ``annotations`` and ``images``; logs what lacks its counterpart."""
-        named = self._readings.of(f"1 {self._file.digest} images", lambda: self._said[0])
-        noted = self._readings.of(f"1 {self._file.digest} annotations", lambda: self._said[1])
+        named = self._readings.of(f"2 {self._file.digest} images", lambda: self._said[0])
+        noted = self._readings.of(f"2 {self._file.digest} annotations", lambda: self._said[1])
         keyed = named.with_columns(_key(named["file_name"], self._keys["key"], self._folder.place))
+        keys = keyed.select("key", image_id="id")
         annotations = noted.join(
-            keyed.select("key", image_id="id"), on="image_id", how="left"
+            keys, on="image_id", how="left", maintain_order="left", validate="m:1"
         ).select(*ANNOTATIONS)
         images = keyed.join(_labels(annotations), on="key", how="left").with_columns(
             pl.col("annotations").fill_null(0)
         )
         self._tell(images, annotations)
         return {
-            "annotations": annotations.sort("id", "image_id", maintain_order=True),
+            "annotations": annotations,
             "images": images.select(*IMAGES).sort("key", "id"),
         }
 
     @cached_property
     def _said(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         where = f"sources.{self._name}.annotations: {self._file.path}"
-        return _tabled(_parsed(self._file.path, where), where)
+        return _parsed(self._file.path, where)
 
     def _tell(self, images: pl.DataFrame, annotations: pl.DataFrame) -> None:
         counts = {
@@ -151,53 +167,45 @@ def _labels(annotations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _parsed(path: Path, where: str) -> dict[str, Any]:
-    """Return what the JSON says, with outlines as text: as objects they take most of the memory."""
-
-    def slim(entry: dict[str, Any]) -> dict[str, Any]:
-        if entry.get("segmentation") is not None:
-            entry["segmentation"] = json.dumps(entry["segmentation"], separators=(",", ":"))
-        return entry
-
+def _parsed(path: Path, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the images and the annotations as tables, without keys. Raises ``SourceError``."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            said = json.load(file, object_hook=slim)
-    except json.JSONDecodeError as error:
+            said = _lists(file)
+    except _OddError as error:
+        raise SourceError(f"{where}: {error}. Mend the file.") from error
+    except BrokenJsonError as error:
         raise SourceError(
-            f"{where}: line {error.lineno} column {error.colno}: {error.msg}. "
-            "It is not whole, or not JSON: fetch it again."
+            f"{where}: {error}. It is not whole, or not JSON: fetch it again."
         ) from error
     except (UnicodeDecodeError, RecursionError, OSError) as error:
         raise SourceError(f"{where}: cannot be read: {error}. Fetch it again.") from error
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(said, dict) or not isinstance(said.get(name), list):
+    for name in _LISTS:
+        if name not in said:
             raise SourceError(
                 f"{where}: no list {name}. Name the instances file of COCO in `annotations`."
             )
-    return dict(said)
+    names = dict(said["categories"].iter_rows())
+    named = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
+    return said["images"], said["annotations"].with_columns(named.alias("category"))
 
 
-def _tabled(said: dict[str, Any], where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the images and the annotations as tables, without keys. Raises ``SourceError``."""
-    try:
-        images = _images(said["images"])
-        names = _categories(said["categories"])
-        rows = [_annotation(entry, n) for n, entry in enumerate(said["annotations"])]
-    except _OddError as error:
-        raise SourceError(f"{where}: {error}. Mend the file.") from error
-    columns = {name: kind for name, kind in ANNOTATIONS.items() if name not in ("key", "category")}
-    category = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
-    noted = pl.DataFrame(rows, columns, orient="row").with_columns(category.alias("category"))
-    return images, noted
+def _lists(file: TextIO) -> dict[str, pl.DataFrame]:
+    """Return the lists that the JSON has of ``_LISTS``, as tables. Raises ``_OddError``."""
+    return {
+        name: _LISTS[name](entries)
+        for name, entries in members(file)
+        if name in _LISTS and entries is not None
+    }
 
 
 class _OddError(Exception):
     """What is wrong with an entry, and where."""
 
 
-def _images(said: list[Any]) -> pl.DataFrame:
+def _images(entries: Iterator[Any]) -> pl.DataFrame:
     rows = []
-    for n, entry in enumerate(said):
+    for n, entry in enumerate(entries):
         at = f"images[{n}]"
         edges = [_field(entry, at, edge, int, None) for edge in ("width", "height")]
         rows.append((_field(entry, at, "id", int), _field(entry, at, "file_name", str), *edges))
@@ -207,16 +215,30 @@ def _images(said: list[Any]) -> pl.DataFrame:
     return images
 
 
-def _categories(said: list[Any]) -> dict[int, str]:
+def _categories(entries: Iterator[Any]) -> pl.DataFrame:
     pairs = [
         (
             _field(entry, f"categories[{n}]", "id", int),
             _field(entry, f"categories[{n}]", "name", str),
         )
-        for n, entry in enumerate(said)
+        for n, entry in enumerate(entries)
     ]
-    _refuse_twice(pl.Series([number for number, _ in pairs], dtype=pl.Int64), "categories")
-    return dict(pairs)
+    categories = pl.DataFrame(pairs, {"id": pl.Int64, "name": pl.String}, orient="row")
+    _refuse_twice(categories["id"], "categories")
+    return categories
+
+
+def _annotations(entries: Iterator[Any]) -> pl.DataFrame:
+    columns = {name: kind for name, kind in ANNOTATIONS.items() if name not in ("key", "category")}
+    rows = (_annotation(entry, n) for n, entry in enumerate(entries))
+    parts = [pl.DataFrame(schema=columns)]
+    while part := list(islice(rows, CHUNK)):  # rows of Python take ten times the memory
+        parts.append(pl.DataFrame(part, columns, orient="row"))
+    return pl.concat(parts).sort("id", "image_id", maintain_order=True)
+
+
+_LISTS = {"images": _images, "annotations": _annotations, "categories": _categories}
+"""The lists of the JSON that are read, each with what makes a table of it."""
 
 
 def _refuse_twice(ids: pl.Series, what: str) -> None:
@@ -241,8 +263,12 @@ def _annotation(entry: Any, number: int) -> tuple[Any, ...]:
         *(x, y, w, h),
         None if area is None else float(area),
         bool(entry.get("iscrowd")),
-        entry.get("segmentation"),
+        _outline(entry.get("segmentation")),
     )
+
+
+def _outline(said: Any) -> str | None:
+    return None if said is None else json.dumps(said, separators=(",", ":"))
 
 
 _NEEDED = object()

@@ -13,17 +13,16 @@ from typing import Literal, NoReturn
 
 import polars as pl
 
-from imagemill.config import Section
 from imagemill.errors import SourceError
 from imagemill.files import LOCAL
 from imagemill.progress import progress
 from imagemill.sources.keys import any_of, odd, writable
 from imagemill.sources.locate import locate
-from imagemill.sources.objects import FOUND, UnavailableError
+from imagemill.sources.objects import FOUND, Refreshed, UnavailableError, all_read
 from imagemill.sources.stamps import STAMP, STATS, Stats, stamp
 
 
-class Folder(Section):
+class Folder(Refreshed):
     """A folder and everything below it."""
 
     kind: Literal["folder"]
@@ -54,25 +53,38 @@ class FolderObjects:
         self._spec = spec
         self.place = folder
         self._stats = Stats(stats, folder)
+        self._now = 0
+        self._files = pl.DataFrame(schema={name: STATS[name] for name in STAMP})
         self.new: int | None = 0
 
     def listed(self) -> pl.DataFrame:
         """Return every object below the folder, sorted by key, with the columns ``FOUND``."""
-        now = time.time_ns()
-        files, odd_ones = self._walk()
+        return all_read(self)
+
+    def walked(self) -> pl.DataFrame:
+        """Return the same without reading a file: no row has a ``digest``."""
+        self._now = time.time_ns()
+        self._files, odd_ones = self._walk()
+        blank = [pl.lit(None, pl.String).alias(name) for name in ("tag", "digest", "reason")]
+        found = pl.concat([self._files.with_columns(blank).select(*FOUND), odd_ones])
+        return found.unique("key", keep="first", maintain_order=True).sort("key")
+
+    def hashed(self, keys: pl.Series) -> pl.DataFrame:
+        """Return key, bytes, digest and reason of files that ``walked`` has found.
+
+        Only those are read that are not known by their stamp.
+        """
         remembered = self._stats.read()
-        known = files.join(remembered, on=STAMP, how="left")
+        chosen = self._files.join(keys.to_frame("key"), on="key", how="semi")
+        known = chosen.join(remembered, on=STAMP, how="left")
         fresh = self._hash(known.filter(pl.col("digest").is_null())["key"].to_list())
         found = known.join(fresh, on="key", how="left").with_columns(
             pl.coalesce("digest", "digest_right").alias("digest")
         )
-        self._stats.keep(found, remembered, now)
+        self._stats.keep(found, remembered, self._now)
         # A file may grow between the look at its size and the reading.
-        sized = found.with_columns(
-            pl.coalesce("read", "bytes").alias("bytes"), pl.lit(None, pl.String).alias("tag")
-        )
-        listed = pl.concat([sized.select(*FOUND), odd_ones])
-        return listed.unique("key", keep="first", maintain_order=True).sort("key")
+        sized = pl.coalesce("read", "bytes").alias("bytes")
+        return found.select("key", sized, "digest", "reason")
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return no table: a folder says nothing but its keys."""

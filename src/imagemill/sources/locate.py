@@ -8,7 +8,6 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from imagemill import sample
 from imagemill.errors import SourceError
 from imagemill.files import LOCAL, locked
 from imagemill.progress import say
@@ -48,6 +47,9 @@ def _package(rest: str) -> Path:
 
 
 def _sample(root: Path) -> Path:
+    # It draws with NumPy and Pillow, which sources of other images need not wait for.
+    from imagemill import sample  # noqa: PLC0415
+
     target = root / LOCAL / "sample" / sample.VERSION
     with locked(target.with_suffix(".lock"), "another build makes the sample images; waiting"):
         if not target.exists():

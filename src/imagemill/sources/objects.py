@@ -7,9 +7,24 @@ Where a listing knows the content hash of an object, its bytes are read when the
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
+
+from imagemill.config import Section
+
+
+class Refreshed(Section):
+    """What every source and table may say in the config."""
+
+    refresh: Literal["always", "never"] = "always"
+    """Whether a build looks what is there now, or keeps to what the last one held."""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether nothing is asked or read, and what is held is all there is."""
+        return self.refresh == "never"
+
 
 FOUND = {
     "key": pl.String,
@@ -45,6 +60,8 @@ class Fetched:
 
     wanted: Wanted
     content: bytes | UnavailableError
+    validator: str | None = None
+    """What the server calls this version, where that is not in the tag; see ``validators``."""
 
 
 class Listable(Protocol):
@@ -70,6 +87,8 @@ ASKED = {
     "key": pl.String,
     "tag": pl.String,
     "held": pl.Boolean,  # its content is in the packs
+    "bytes": pl.Int64,  # of its content; null where it is not held
+    "validator": pl.String,  # as in ``Fetched``
 }
 """Columns of what earlier builds asked one source for."""
 
@@ -84,6 +103,23 @@ class Tabled(Listable, Protocol):
 
     def told(self, tables: Mapping[str, pl.DataFrame], asked: pl.DataFrame) -> Listable:
         """Return these objects as the label tables name them; ``asked`` as in ``ASKED``."""
+
+
+@runtime_checkable
+class Walkable(Listable, Protocol):
+    """A source that lists without reading; what is not wanted need never be read."""
+
+    def walked(self) -> pl.DataFrame:
+        """Return what ``listed`` returns, without any ``digest``."""
+
+    def hashed(self, keys: pl.Series) -> pl.DataFrame:
+        """Return key, bytes, digest and reason of objects that ``walked`` has found."""
+
+
+def all_read(objects: Walkable) -> pl.DataFrame:
+    """Return what ``walked`` finds, with what reading all of it tells."""
+    walked = objects.walked()
+    return walked.update(objects.hashed(walked.filter(pl.col("reason").is_null())["key"]), on="key")
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ class Originals:
     """
 
     def __init__(self, source: str, keep: Keep) -> None:
-        self._source = source
+        self._where = f"sources.{source}"
         self._key = keep.key
         self._place = S3(
             kind="s3",
@@ -31,13 +31,13 @@ class Originals:
             anonymous=False,
             requester_pays=False,
         )
-        with refusing(source, self._place):
+        with refusing(self._where, self._place):
             _, self._client = connect(self._place)
             self._client.list_objects_v2(Bucket=keep.bucket, MaxKeys=1)
 
     def get(self, key: str) -> bytes | None:
         """Return what is kept of an object; None when nothing is."""
-        with refusing(self._source, self._place):
+        with refusing(self._where, self._place):
             try:
                 found = self._client.get_object(Bucket=self._place.bucket, Key=self._named(key))
                 return bytes(found["Body"].read())
@@ -48,7 +48,7 @@ class Originals:
 
     def put(self, key: str, content: bytes) -> None:
         """Keep an object; whole or not at all, as S3 has it."""
-        with refusing(self._source, self._place):
+        with refusing(self._where, self._place):
             self._client.put_object(Bucket=self._place.bucket, Key=self._named(key), Body=content)
 
     def _named(self, key: str) -> str:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field
 
-from imagemill.config import Section
 from imagemill.errors import SourceError
 from imagemill.sources.locate import locate
+from imagemill.sources.objects import Refreshed
 
 
-class Csv(Section):
+class Csv(Refreshed):
     """A delimited text file."""
 
     kind: Literal["csv"]

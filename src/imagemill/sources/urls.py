@@ -1,13 +1,14 @@
 """Files on the web, named by a label table: the flow of product photos.
 
-The tag of an object is its URL, which is all that fetching needs. What an earlier build holds is
-not asked for again; with ``again: never`` (by id) not even when the table names another URL for
+The tag of an object is its URL, which is all that fetching needs; where the server has said since
+that the file has changed, a space and the new version's validator come after it. What an earlier
+build holds keeps its tag: with ``again: never`` (by id) even when the table names another URL for
 it, as tables of signed links do on every query.
 """
 
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,9 +19,11 @@ from pydantic import Field
 
 from imagemill.config import Section
 from imagemill.errors import ConfigError, SourceError, suggest
-from imagemill.progress import say
+from imagemill.progress import progress, say
 from imagemill.sources.keys import odd, writable
-from imagemill.sources.objects import FOUND, Fetched, UnavailableError, Wanted
+from imagemill.sources.objects import FOUND, Fetched, Refreshed, UnavailableError, Wanted
+from imagemill.sources.turns import in_turns
+from imagemill.sources.validators import of_length
 from imagemill.sources.web import SCHEMES, Manners, Web
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ class Keep(Section):
     profile: str | None = None
 
 
-class Urls(Section):
+class Urls(Refreshed):
     """Files on the web."""
 
     kind: Literal["urls"]
@@ -55,8 +58,9 @@ class Urls(Section):
     which: Literal["first", "all"]
     """Of the usable URLs of one id: the first in the order of their text, whose key is ``<id>``;
     or all, each with the key ``<id>/<hash of the URL>``, which other URLs do not change."""
-    again: Literal["never", "new_url"]
-    """When a key that is held is fetched again."""
+    again: Literal["never", "new_url", "changed"]
+    """When a key that is held is fetched again. ``changed``: when the table names another URL, or
+    the server says that the file has changed, which every build asks it."""
     limit: Annotated[int, Field(ge=1)] | None
     """Keys that one build may ask for that no earlier build has asked for; the rest is listed as
     ``beyond_limit``. Which come first follows from a hash of the key."""
@@ -70,6 +74,9 @@ class Urls(Section):
     """Patterns of what the server may call the file; an answer without a type passes."""
     allow_private: bool
     """Whether to ask addresses that are not of the public internet."""
+    proxy: Literal["none", "environment"]
+    """Whether to ask through the proxies that ``http_proxy``, ``https_proxy`` and ``no_proxy``
+    name. Where a host's name leads is then the proxy's to know, and to rule."""
     keep: Keep | None
     """A bucket that keeps what is fetched. With ``again: never`` it is asked first, so that what
     lies there, by whomever it was put, is never asked for on the web."""
@@ -104,10 +111,11 @@ class UrlObjects:
         if nameless:
             said = f"{nameless:,} rows of {self._spec.table} have no {self._spec.id}"
             say(f"scan: {self._name}: {said}; left out")
-        found = _listed(rows.drop_nulls("id"), self._spec.which)
-        if self._spec.again == "never":
-            found = _as_held(found, asked.filter("held"))
-        return UrlObjects(self._spec, self._name, found)
+        listed = _listed(rows.drop_nulls("id"), self._spec.which)
+        found = _as_held(listed, asked.filter("held"), self._spec.again)
+        if self._spec.again == "changed":
+            found = self._with_news(found)
+        return UrlObjects(self._spec, self._name, found.select(*FOUND))
 
     def listed(self) -> pl.DataFrame:
         """Return what the table names, sorted by key, with the columns ``FOUND``."""
@@ -120,33 +128,65 @@ class UrlObjects:
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
         """Yield each of ``wanted`` once, as answers come."""
         spec = self._spec
-        types = tuple(each.lower() for each in spec.content_types)
-        manners = Manners(spec.timeout, spec.max_bytes, types, spec.allow_private)
-        web = Web(manners, THREADS)
         kept = _originals(self._name, spec.keep) if spec.keep else None
-        with ThreadPoolExecutor(THREADS) as threads:
-            turns = _Turns(wanted, spec.per_host)
-            running: dict[Future[Fetched], str] = {}
-            while turns or running:
-                while turns and len(running) < THREADS:
-                    host, each = turns.next()
-                    running[threads.submit(self._one, each, web, kept)] = host
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    turns.ended(running.pop(future))
-                    yield future.result()
+        one = partial(self._one, self._web(), kept)
+        return in_turns(
+            wanted, lambda each: _host(each.tag), one, threads=THREADS, per_host=spec.per_host
+        )
 
-    def _one(self, each: Wanted, web: Web, kept: "Originals | None") -> Fetched:
+    def _one(self, web: Web, kept: "Originals | None", each: Wanted) -> Fetched:
         found = kept.get(each.key) if kept and self._spec.again == "never" else None
         if found:
             return Fetched(each, found)
         try:
-            content = web.get(each.tag)
+            file = web.get(_url(each.tag))
         except UnavailableError as error:
             return Fetched(each, error)
         if kept:
-            kept.put(each.key, content)
-        return Fetched(each, content)
+            kept.put(each.key, file.content)
+        return Fetched(each, file.content, file.validator)
+
+    def _web(self) -> Web:
+        spec = self._spec
+        types = tuple(each.lower() for each in spec.content_types)
+        proxied = spec.proxy == "environment"
+        manners = Manners(spec.timeout, spec.max_bytes, types, spec.allow_private, proxied)
+        try:
+            return Web(manners, THREADS)
+        except SourceError as error:
+            raise SourceError(f"sources.{self._name}.proxy: {error}") from error
+
+    def _with_news(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Give what its server says has changed a new tag. What cannot be told stays as it is."""
+        held = found.filter("held").select("key", "tag", "validator").rows()
+        one = partial(_news, self._web())
+        news: dict[str, str] = {}
+        silent: list[tuple[str, UnavailableError]] = []
+        with progress(f"scan {self._name}", len(held), "held files") as advance:
+            for key, told in in_turns(
+                held,
+                lambda each: _host(each[1]),
+                one,
+                threads=THREADS,
+                per_host=self._spec.per_host,
+            ):
+                if isinstance(told, UnavailableError):
+                    silent.append((key, told))
+                elif told:
+                    news[key] = told
+                advance(1)
+        self._tell(len(held), len(news), silent)
+        said = pl.col("key").replace_strict(news, default=None, return_dtype=pl.String)
+        return found.with_columns(pl.coalesce(said, "tag").alias("tag"))
+
+    def _tell(self, held: int, changed: int, silent: list[tuple[str, UnavailableError]]) -> None:
+        said = f"{held:,} held files asked for, {changed:,} have changed"
+        if silent:
+            counts = Counter(error.reason for _, error in silent)
+            why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+            key, first = min(silent, key=lambda each: each[0])
+            said += f"; {len(silent):,} kept as they are: {why}; first {key}: {first.detail}"
+        say(f"scan: {self._name}: {said}")
 
     def _rows(self, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         spec, where = self._spec, f"sources.{self._name}"
@@ -172,33 +212,23 @@ def _originals(source: str, keep: Keep) -> "Originals":
     return Originals(source, keep)
 
 
-class _Turns:
-    """Objects to fetch, the hosts taking turns, each with so many at a time."""
+def _url(tag: str) -> str:
+    return tag.partition(" ")[0]
 
-    def __init__(self, wanted: Sequence[Wanted], per_host: int) -> None:
-        self._waiting: dict[str, deque[Wanted]] = {}
-        for each in wanted:
-            self._waiting.setdefault(urlsplit(each.tag).netloc, deque()).append(each)
-        self._free = dict.fromkeys(self._waiting, per_host)
-        self._ready = deque(self._waiting)  # once for each host with a free place and work
 
-    def __bool__(self) -> bool:
-        return bool(self._ready)
+def _host(tag: str) -> str:
+    return urlsplit(_url(tag)).netloc
 
-    def next(self) -> tuple[str, Wanted]:
-        """Return a host and what to ask it for."""
-        host = self._ready.popleft()
-        each = self._waiting[host].popleft()
-        self._free[host] -= 1
-        if self._free[host] and self._waiting[host]:
-            self._ready.append(host)
-        return host, each
 
-    def ended(self, host: str) -> None:
-        """Tell that a host is done with one object."""
-        self._free[host] += 1
-        if self._free[host] == 1 and self._waiting[host]:
-            self._ready.append(host)
+def _news(web: Web, held: tuple[str, str, str]) -> tuple[str, str | UnavailableError | None]:
+    """Return a key with the tag of its newer version, if any, or with why nothing tells."""
+    key, tag, known = held
+    url = _url(tag)
+    try:
+        found = web.newer(url, known)
+    except UnavailableError as error:
+        return key, error
+    return key, f"{url} {found}" if found else None
 
 
 def _listed(rows: pl.DataFrame, which: str) -> pl.DataFrame:
@@ -233,11 +263,20 @@ def _flaw(url: str | None) -> str | None:
     return "bad_url" if spoilt or not usable else None
 
 
-def _as_held(found: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Give every key that is held the tag under which it is."""
-    known = found.join(held.select("key", _tag="tag"), on="key", how="left", maintain_order="left")
-    there = pl.col("_tag").is_not_null()
-    return known.with_columns(
-        pl.coalesce("_tag", "tag").alias("tag"),
-        pl.when(~there).then("reason").alias("reason"),
-    ).select(*FOUND)
+def _as_held(found: pl.DataFrame, held: pl.DataFrame, again: str) -> pl.DataFrame:
+    """Give every key that is held, and not to be fetched anew, the tag under which it is.
+
+    Adds to ``FOUND`` whether it is ``held``, and the ``validator`` of what is.
+    """
+    validator = pl.coalesce("validator", of_length("bytes"))
+    known = held.select("key", _tag="tag", validator=validator)
+    rows = found.join(known, on="key", how="left", maintain_order="left")
+    same = pl.col("_tag").is_not_null()
+    if again != "never":
+        url = pl.col("_tag").str.splitn(" ", 2).struct.field("field_0")
+        same &= pl.col("reason").is_null() & (url == pl.col("tag"))
+    return rows.with_columns(
+        pl.when(same).then("_tag").otherwise("tag").alias("tag"),
+        pl.when(~same).then("reason").alias("reason"),
+        same.alias("held"),
+    )

@@ -8,13 +8,15 @@ import random
 import re
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatch
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from urllib3 import PoolManager, Timeout
+from urllib3 import Timeout
 from urllib3.exceptions import (
     HTTPError,
     LocationParseError,
@@ -25,14 +27,15 @@ from urllib3.exceptions import (
 from urllib3.response import BaseHTTPResponse
 
 from imagemill import __version__
-from imagemill.sources.addresses import checked_pools
+from imagemill.sources.addresses import Ways
+from imagemill.sources.hosts import Host
 from imagemill.sources.objects import UnavailableError
+from imagemill.sources.validators import condition, newer, validator
 
 TRIES = 4
 REDIRECTS = 5
 PAUSE = 0.25  # seconds before the second try; doubled before each other, with jitter
 LONGEST = 120.0  # seconds that a server may ask us to wait
-GIVE_UP = 5  # objects in a row that a host did not answer for; it is then left alone
 PIECE = 1 << 16  # bytes
 SCHEMES = ("http", "https")
 
@@ -40,6 +43,8 @@ BUSY = {429, 503}
 TRANSIENT = {408, 425, 500, 502, 504} | BUSY
 GONE = {404, 410}
 REFUSED = {401, 402, 403, 407, 451}
+
+SAME = 304
 
 _OBJECT = re.compile(r"^.*?(?:>|\)): ")
 _PAGE = (b"<!doctype html", b"<html")
@@ -56,6 +61,20 @@ class Manners:
     """Patterns such as ``image/*``; an answer without a type passes."""
     allow_private: bool
     """Whether addresses that are not of the public internet may be asked."""
+    proxied: bool
+    """Whether to ask through the proxies that the environment names."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a server gave."""
+
+    content: bytes
+    validator: str | None
+    """What it calls this version; see ``validators``."""
+
+
+T = TypeVar("T")
 
 
 class _AgainError(Exception):
@@ -67,24 +86,55 @@ class _AgainError(Exception):
         self.silent = silent  # the host did not answer, or answered that it is busy
 
 
+class _HeadlessError(Exception):
+    """A server that answers to HEAD otherwise than it may to GET."""
+
+
 class Web:
     """Gets files; safe to use from several threads."""
 
     def __init__(self, manners: Manners, threads: int) -> None:
         self._manners = manners
-        self._pools = PoolManager(num_pools=4 * threads, maxsize=threads)
-        self._pools.pool_classes_by_scheme = checked_pools(manners.allow_private)
-        self._hosts: dict[str, _Host] = {}
+        self._ways = Ways(threads, allow_private=manners.allow_private, proxied=manners.proxied)
+        self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
 
-    def get(self, url: str) -> bytes:
-        """Return the body of what ``url`` answers. Raises ``UnavailableError``."""
+    def get(self, url: str) -> File:
+        """Return what ``url`` answers. Raises ``UnavailableError``."""
+        return self._patiently(url, lambda: self._asked(url, "GET", {}, self._taken))
+
+    def newer(self, url: str, known: str) -> str | None:
+        """Return the validator of what ``url`` has now; null where it is still the ``known`` one.
+
+        Null as well where the server does not tell. Raises ``UnavailableError``.
+        """
+        host = self._host(url)
+        if host.heads:
+            with suppress(_HeadlessError):
+                return self._patiently(url, lambda: self._compared(url, "HEAD", known))
+        found = self._patiently(url, lambda: self._compared(url, "GET", known))
+        host.heads = False
+        return found
+
+    def _compared(self, url: str, method: str, known: str) -> str | None:
+        def taken(answer: BaseHTTPResponse, _deadline: float) -> str | None:
+            if answer.status == SAME:
+                return None
+            # Some servers know no HEAD, and links may be signed for GET alone.
+            if method == "HEAD" and answer.status not in TRANSIENT | {200}:
+                raise _HeadlessError
+            self._refuse(answer)
+            return newer(known, answer.headers)
+
+        return self._asked(url, method, condition(known), taken)
+
+    def _patiently(self, url: str, once: Callable[[], T]) -> T:
         host = self._host(url)
         said = ""
         for number in range(TRIES):
             host.wait()
             try:
-                body = self._once(url)
+                found = once()
             except _AgainError as error:
                 said = str(error)
                 host.pause(error.wait)
@@ -94,38 +144,47 @@ class Web:
                     host.failed()
             else:
                 host.answered()
-                return body
+                return found
         raise UnavailableError("failed", f"{said}, in {TRIES} tries")
 
-    def _host(self, url: str) -> "_Host":
+    def _host(self, url: str) -> Host:
         name = urlsplit(url).netloc
         with self._lock:
-            return self._hosts.setdefault(name, _Host(name))
+            return self._hosts.setdefault(name, Host(name))
 
-    def _once(self, url: str) -> bytes:
+    def _asked(
+        self,
+        url: str,
+        method: str,
+        headers: dict[str, str],
+        taken: Callable[[BaseHTTPResponse, float], T],
+    ) -> T:
+        """Return what ``taken`` makes of the answer to one try, and of its deadline."""
         deadline = time.monotonic() + self._manners.timeout
         for _ in range(REDIRECTS + 1):
-            with closing(self._ask(url, deadline)) as answer:
+            with closing(self._ask(url, method, headers, deadline)) as answer:
                 target = answer.get_redirect_location()
                 if not target:
-                    return self._taken(answer, deadline)
+                    return taken(answer, deadline)
             url = urljoin(url, target)
             if urlsplit(url).scheme not in SCHEMES:
                 raise UnavailableError("failed", f"redirected to {url}, which is not http(s)")
         raise UnavailableError("failed", f"redirected more than {REDIRECTS} times")
 
-    def _ask(self, url: str, deadline: float) -> BaseHTTPResponse:
+    def _ask(
+        self, url: str, method: str, headers: dict[str, str], deadline: float
+    ) -> BaseHTTPResponse:
         left = max(0.01, deadline - time.monotonic())
-        headers = {
+        usual = {
             "User-Agent": f"imagemill/{__version__}",
             "Accept": ", ".join(self._manners.content_types),
             "Accept-Encoding": "identity",
         }
         try:
-            return self._pools.request(
-                "GET",
+            return self._ways.to(url).request(
+                method,
                 url,
-                headers=headers,
+                headers=usual | headers,
                 timeout=Timeout(connect=left, read=left),
                 preload_content=False,
                 redirect=False,
@@ -136,8 +195,8 @@ class Web:
         except HTTPError as error:
             raise self._failure(error, "no answer") from error
 
-    def _taken(self, answer: BaseHTTPResponse, deadline: float) -> bytes:
-        """Return the body of an answer that is what was asked for."""
+    def _taken(self, answer: BaseHTTPResponse, deadline: float) -> File:
+        """Return what an answer has, where it is what was asked for."""
         self._refuse(answer)
         try:
             body = self._body(answer, deadline)
@@ -147,7 +206,7 @@ class Web:
             raise UnavailableError("empty", "the server sent no bytes")
         if body[:64].lstrip().lower().startswith(_PAGE):
             raise UnavailableError("wrong_content_type", "the server sent a web page")
-        return body
+        return File(body, validator(answer.headers))
 
     def _refuse(self, answer: BaseHTTPResponse) -> None:
         status = answer.status
@@ -164,7 +223,8 @@ class Web:
         kind = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
         if kind and not any(fnmatch(kind, each) for each in self._manners.content_types):
             raise UnavailableError("wrong_content_type", f"the server sent {kind}")
-        self._refuse_longer(int(answer.headers.get("Content-Length") or 0))
+        length = answer.headers.get("Content-Length", "")
+        self._refuse_longer(int(length) if length.isdecimal() else 0)
 
     def _body(self, answer: BaseHTTPResponse, deadline: float) -> bytes:
         pieces = []
@@ -192,34 +252,6 @@ class Web:
         most = self._manners.max_bytes
         if length > most:
             raise UnavailableError("too_many_bytes", f"more than {most:,} bytes")
-
-
-class _Host:
-    """What is known of one host: when it may be asked again, and whether it answers at all."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._next = 0.0
-        self._failed = 0
-
-    def wait(self) -> None:
-        """Sleep as long as the host has asked for. Raises ``UnavailableError`` on a dead one."""
-        if self._failed >= GIVE_UP:
-            said = f"not asked: {self._name} did not answer {GIVE_UP} times in a row"
-            raise UnavailableError("failed", said)
-        time.sleep(max(0.0, self._next - time.monotonic()))
-
-    def pause(self, seconds: float) -> None:
-        """Let nobody ask the host for so long."""
-        self._next = max(self._next, time.monotonic() + seconds)
-
-    def failed(self) -> None:
-        """Count an object that the host did not answer for."""
-        self._failed += 1
-
-    def answered(self) -> None:
-        """Forget earlier failures."""
-        self._failed = 0
 
 
 def _seconds(text: str) -> float:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imagemill.config import Section
+from imagemill.sources.objects import Refreshed
 
 if TYPE_CHECKING:
     from imagemill.sources.archive.objects import ArchiveObjects
 
 
-class Archive(Section):
+class Archive(Refreshed):
     """One archive, or the archives below a folder."""
 
     kind: Literal["archive"]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from imagemill.config import Section
+from imagemill.sources.objects import Refreshed
 
 if TYPE_CHECKING:
     from imagemill.sources.parquet.objects import ParquetObjects
@@ -19,7 +20,7 @@ class Store(Section):
     requester_pays: bool
 
 
-class Parquet(Section):
+class Parquet(Refreshed):
     """Parquet files with a column of images."""
 
     kind: Literal["parquet"]

@@ -31,15 +31,16 @@ def bucket_shards(spec: "Parquet", name: str) -> list[Remote]:
         **spec.store.model_dump(),
     )
     found = S3Objects(name, place).listed()
-    with refusing(name, place):
+    where = f"sources.{name}"
+    with refusing(where, place):
         _, client = clients.connect(place)
     return [
-        Remote(key, tag, length, _getter(name, place, client, key, tag))
+        Remote(key, tag, length, _getter(where, place, client, key, tag))
         for key, tag, length in found.select("key", "tag", "bytes").iter_rows()
     ]
 
 
-def _getter(name: str, place: S3, client: Any, key: str, tag: str) -> Callable[[int, int], bytes]:
+def _getter(where: str, place: S3, client: Any, key: str, tag: str) -> Callable[[int, int], bytes]:
     asked = {
         **clients.asked(place),
         "Key": f"{place.folder}{key}",
@@ -47,7 +48,7 @@ def _getter(name: str, place: S3, client: Any, key: str, tag: str) -> Callable[[
     }
 
     def get(offset: int, length: int) -> bytes:
-        with refusing(name, place):
+        with refusing(where, place):
             try:
                 answer = client.get_object(**asked, Range=f"bytes={offset}-{offset + length - 1}")
                 return bytes(answer["Body"].read())

@@ -5,27 +5,26 @@ Credentials are boto3's: environment, profile, role, single sign-on; never the c
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from imagemill.config import Section
+from imagemill.sources.objects import Refreshed
 
 if TYPE_CHECKING:
     from imagemill.sources.s3.objects import S3Objects
 
 
-class S3(Section):
-    """The objects of a bucket whose keys begin with a prefix."""
+class Bucket(Section):
+    """A bucket, or a folder of it, and how to be let in."""
 
-    kind: Literal["s3"]
+    rights: ClassVar[str] = "s3:ListBucket and s3:GetObject"
+    """What credentials must be allowed to do with it."""
+
     bucket: Annotated[str, Field(min_length=1)]
     prefix: str
     """A folder of the bucket; keys are told from below it. Empty: the whole bucket."""
-    include: list[str]
-    """Patterns of keys to list; ``*`` crosses slashes."""
-    exclude: list[str]
-    """Patterns of keys to leave out of the listing."""
     endpoint: str | None
     """URL of a store other than AWS; null: what boto3's own settings say, else AWS."""
     region: str | None
@@ -41,6 +40,21 @@ class S3(Section):
     def folder(self) -> str:
         """The prefix as keys begin with it."""
         return self.prefix if self.prefix.endswith("/") or not self.prefix else f"{self.prefix}/"
+
+    @property
+    def url(self) -> str:
+        """The folder as people write it."""
+        return f"s3://{self.bucket}/{self.folder}"
+
+
+class S3(Refreshed, Bucket):
+    """The objects of a bucket whose keys begin with a prefix."""
+
+    kind: Literal["s3"]
+    include: list[str]
+    """Patterns of keys to list; ``*`` crosses slashes."""
+    exclude: list[str]
+    """Patterns of keys to leave out of the listing."""
 
     def open(self, name: str, root: Path) -> "S3Objects":  # noqa: ARG002 (of all sources)
         """Return the objects of this source; raises ``SourceError`` without credentials."""

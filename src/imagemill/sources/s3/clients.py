@@ -13,7 +13,7 @@ from botocore.exceptions import NoCredentialsError
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
-from imagemill.sources.s3 import S3
+from imagemill.sources.s3 import Bucket
 
 REQUESTS = 64  # objects in flight at a time
 ATTEMPTS = 6  # of one request, with growing pauses in between
@@ -22,7 +22,7 @@ LATEST = timedelta(minutes=5)  # until boto3 is asked again for credentials, whi
 TIMEOUT = timedelta(seconds=60)  # without a byte
 
 
-def connect(spec: S3) -> tuple[boto3.Session, Any]:
+def connect(spec: Bucket) -> tuple[boto3.Session, Any]:
     """Return boto3's session and client. Raises what boto3 raises."""
     session = boto3.Session(profile_name=spec.profile, region_name=spec.region)
     if not spec.anonymous and session.get_credentials() is None:
@@ -48,13 +48,13 @@ def pause(attempt: int) -> float:
     return random.uniform(0, min(LONGEST, PAUSE * 2**attempt))  # noqa: S311 (no secret)
 
 
-def asked(spec: S3) -> dict[str, str]:
+def asked(spec: Bucket) -> dict[str, str]:
     """Return what every request of boto3 says."""
     payer = {"RequestPayer": "requester"} if spec.requester_pays else {}
     return {"Bucket": spec.bucket, **payer}
 
 
-def store(spec: S3, session: boto3.Session, client: Any) -> S3Store:
+def store(spec: Bucket, session: boto3.Session, client: Any) -> S3Store:
     """Return the client that moves bytes, with boto3's credentials, region and endpoint."""
     endpoint = client.meta.endpoint_url
     region = _region(spec, session, client)
@@ -83,7 +83,7 @@ def store(spec: S3, session: boto3.Session, client: Any) -> S3Store:
     )
 
 
-def _region(spec: S3, session: boto3.Session, client: Any) -> str:
+def _region(spec: Bucket, session: boto3.Session, client: Any) -> str:
     """Return the region to sign for: AWS tells a bucket's, and others do not care."""
     if spec.region or not _is_aws(client.meta.endpoint_url):
         return spec.region or session.region_name or "us-east-1"

@@ -1,10 +1,9 @@
 """Get objects: many at a time, each only if it is still the version that was listed."""
 
-import re
 import time
 from collections.abc import Iterator, Sequence
-from queue import SimpleQueue
-from threading import Event, Thread
+from contextlib import closing
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -13,29 +12,34 @@ from obstore.exceptions import BaseError, GenericError, PreconditionError
 from obstore.store import S3Store
 
 from imagemill.sources.objects import Fetched, UnavailableError, Wanted
-from imagemill.sources.s3 import S3, clients
-from imagemill.sources.s3.refusals import CODES, OF_ONE_OBJECT, code_in, coded, refusal
+from imagemill.sources.s3 import Bucket, clients
+from imagemill.sources.s3.hands import done
+from imagemill.sources.s3.refusals import (
+    CODES,
+    OF_ONE_OBJECT,
+    code_of,
+    coded,
+    last_answer,
+    may_pass,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from obstore import GetOptions
 
-AHEAD = 256 << 20  # bytes in flight; one object may be larger
 RANGED = 64 << 20  # bytes above which an object is got in parts
 PART = 16 << 20  # bytes of a part
 FEW = 16  # objects in flight to begin with
 RATE = 4000  # objects a second to reach, if the store and the way to it can
 
-_REFUSED = re.compile(r"status code: 4\d\d")
-
 CHANGED = UnavailableError("changed", "changed between scan and download; build again")
-_Result = tuple[Wanted, "bytes | UnavailableError | Exception"]
 
 
 class Getter:
-    """Gets objects of one source."""
+    """Gets objects of one bucket; ``where`` names what for in an error."""
 
-    def __init__(self, name: str, spec: S3, store: S3Store, client: Any) -> None:
-        self._name = name
+    def __init__(self, where: str, spec: Bucket, store: S3Store, client: Any) -> None:
+        self._where = where
         self._spec = spec
         self._store = store
         self._client = client
@@ -47,39 +51,13 @@ class Getter:
 
         Raises ``SourceError`` at an answer that all other objects would get as well.
         """
-        todo: SimpleQueue[Wanted | None] = SimpleQueue()
-        done: SimpleQueue[_Result] = SimpleQueue()
-        count = min(clients.REQUESTS, len(wanted))
-        # Plain threads: an executor's futures cost as much as all else done here in Python.
-        hands = [Thread(target=self._work, args=(todo, done), daemon=True) for _ in range(count)]
-        for hand in hands:
-            hand.start()
-        try:
-            yield from self._kept_busy(wanted, todo, done)
-        finally:
-            self._over.set()
-            for _ in hands:
-                todo.put(None)
-            for hand in hands:
-                hand.join()
-
-    def _kept_busy(
-        self,
-        wanted: Sequence[Wanted],
-        todo: "SimpleQueue[Wanted | None]",
-        done: "SimpleQueue[_Result]",
-    ) -> Iterator[Fetched]:
-        flying = heavy = 0
-        for each in wanted:
-            weight = each.bytes or 0
-            while flying and (flying >= self._at_once() or heavy + weight > AHEAD):
-                got = self._judged(done.get())
-                flying, heavy = flying - 1, heavy - (got.wanted.bytes or 0)
-                yield got
-            todo.put(each)
-            flying, heavy = flying + 1, heavy + weight
-        for _ in range(flying):
-            yield self._judged(done.get())
+        got = done(wanted, self._timed, lambda each: each.bytes or 0, self._at_once, self._over)
+        with closing(got):
+            for each, found in got:
+                if isinstance(found, bytes | UnavailableError):
+                    yield Fetched(each, found)
+                else:
+                    yield Fetched(each, self._reason(found))
 
     def _at_once(self) -> int:
         """Return how many objects to have in flight: more, the longer an answer takes at best.
@@ -91,27 +69,17 @@ class Getter:
             return FEW
         return min(clients.REQUESTS, max(FEW, round(RATE * self._quickest)))
 
-    def _work(self, todo: "SimpleQueue[Wanted | None]", done: "SimpleQueue[_Result]") -> None:
-        while (each := todo.get()) is not None:
-            begin = time.perf_counter()
-            try:
-                done.put((each, self._content(each)))
-            except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
-                done.put((each, error))
-            took = time.perf_counter() - begin
-            self._quickest = min(took, self._quickest or took)
-
-    def _judged(self, result: _Result) -> Fetched:
-        """Return what came of one object. Raises what is more than its own fault."""
-        each, found = result
-        if not isinstance(found, bytes | UnavailableError):
-            found = self._reason(found)
-        return Fetched(each, found)
+    def _timed(self, each: Wanted) -> bytes | UnavailableError:
+        begin = time.perf_counter()
+        found = self._content(each)
+        took = time.perf_counter() - begin
+        self._quickest = min(took, self._quickest or took)
+        return found
 
     def _content(self, each: Wanted) -> bytes | UnavailableError:
         key = self._spec.folder + each.key
         etag = f'"{each.tag.rpartition(":")[0]}"'
-        if not _expressible(key):
+        if not expressible(key):
             return self._by_boto(key, etag, each)
         try:
             data = self._by_ranges(key, etag, each.bytes or 0)
@@ -126,7 +94,7 @@ class Getter:
                 return self._part(key, options)
             except GenericError as error:
                 # An end in between, such as by Ctrl-C, does not wait for the next try.
-                if not _may_pass(str(error)) or self._over.wait(clients.pause(attempt)):
+                if not may_pass(error) or self._over.wait(clients.pause(attempt)):
                     raise
         return self._part(key, options)
 
@@ -160,47 +128,18 @@ class Getter:
         """Return why one object cannot be had. Raises ``SourceError`` where it is all of them."""
         if not isinstance(error, BaseError | FileNotFoundError | BotoCoreError | ClientError):
             raise error
-        code = _code(error)
+        code = code_of(error)
         if code in CODES and code not in OF_ONE_OBJECT:
-            raise refusal(self._name, self._spec, coded(code)) from error
+            raise refusal(self._where, self._spec, coded(code, self._spec)) from error
         if isinstance(error, FileNotFoundError) or code in ("NoSuchKey", "404"):
             return UnavailableError("vanished", "listed by scan, gone when fetched")
         if code in ("PreconditionFailed", "412"):
             return CHANGED
         if code == "AccessDenied" or "403 Forbidden" in str(error):
             return UnavailableError("denied", "these credentials may list it and not get it")
-        return UnavailableError("failed", _said(error, code))
+        return UnavailableError("failed", last_answer(error, clients.ATTEMPTS))
 
 
-def _may_pass(text: str) -> bool:
-    """Tell whether the same request may get another answer: a busy store, a broken connection."""
-    return " 429 " in text or code_in(text) == "RequestTimeout" or not _REFUSED.search(text)
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return error.response["Error"].get("Code", "")
-    return code_in(str(error))
-
-
-def _said(error: Exception, code: str) -> str:
-    """Return the last answer in one line, without what is special to one request."""
-    text = str(error)
-    answer = re.search(r"status code: (\d+ [\w ]+)", text)
-    cause = re.search(r"kind: (\w+)", text)
-    said = answer[1] if answer else _CAUSES.get(cause[1] if cause else "", type(error).__name__)
-    return f"{clients.ATTEMPTS} tries, the last: {said}{f' ({code})' if code else ''}"
-
-
-_CAUSES = {
-    "Connect": "no connection",
-    "Interrupted": "the answer broke off",
-    "Request": "the connection broke",
-    "Timeout": "no answer in time",
-}
-"""What the Rust client's words for broken connections mean."""
-
-
-def _expressible(key: str) -> bool:
+def expressible(key: str) -> bool:
     """Tell whether the Rust client keeps a key as it is."""
     return not any(part in ("", ".", "..") for part in key.split("/"))

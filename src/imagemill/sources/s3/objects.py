@@ -18,14 +18,14 @@ class S3Objects:
     new: int | None = None
 
     def __init__(self, name: str, spec: S3) -> None:
-        self._name = name
+        self._where = f"sources.{name}"
         self._spec = spec
-        with refusing(name, spec):
+        with refusing(self._where, spec):
             self._session, self._client = clients.connect(spec)
 
     def listed(self) -> pl.DataFrame:
         """Return every object below the prefix, sorted by key, with the columns ``FOUND``."""
-        with refusing(self._name, self._spec), progress("scan", None, "objects") as advance:
+        with refusing(self._where, self._spec), progress("scan", None, "objects") as advance:
 
             def take(rows: pl.DataFrame) -> pl.DataFrame:
                 advance(len(rows))
@@ -35,7 +35,7 @@ class S3Objects:
             parts = listing.listed(self._client, asked, self._spec.folder, take)
         found = pl.concat(parts)
         if found.is_empty():
-            raise refusal(self._name, self._spec, self._nothing())
+            raise refusal(self._where, self._spec, self._nothing())
         return found.unique("key", keep="first", maintain_order=True).sort("key")
 
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -44,9 +44,9 @@ class S3Objects:
 
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[Fetched]:
         """Yield each of ``wanted`` once, in any order; see ``Fetchable``."""
-        with refusing(self._name, self._spec):
+        with refusing(self._where, self._spec):
             store = clients.store(self._spec, self._session, self._client)
-        getter = Getter(self._name, self._spec, store, self._client)
+        getter = Getter(self._where, self._spec, store, self._client)
         yield from getter.fetch(wanted)
 
     def _chosen(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Why a whole bucket cannot be had, in one line for the user."""
+"""Why a bucket, or one object of it, cannot be had, in one line for the user."""
 
 import os
 import re
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 
 from imagemill.errors import SourceError
-from imagemill.sources.s3 import S3
+from imagemill.sources.s3 import Bucket
 
 _EXPIRED = (
     "the session token is expired or invalid; sign in again, such as with `aws sso login`, or "
     "set a new AWS_SESSION_TOKEN"
 )
 _ELSEWHERE = "the bucket is in another region; set `region` to the bucket's"
-_BUSY = "the store kept failing through all retries; build again later"
+_BUSY = "the store kept failing through all retries; run it again later"
 
 _NOWHERE = "there is no such bucket; check `bucket` and `endpoint`"
 _DENIED = (
     "access is denied; check `bucket`, `prefix` and `profile`, or have these credentials allowed "
-    "s3:ListBucket and s3:GetObject"
+    "{rights}"
 )
 
 CODES = {
@@ -52,14 +52,14 @@ CODES = {
     "ServiceUnavailable": _BUSY,
     "InternalError": _BUSY,
 }
-"""What each of S3's error codes means for a source, and what to do."""
+"""What each of S3's error codes means, and what to do."""
 
 OF_ONE_OBJECT = {"403", "404", "AccessDenied", "SlowDown", "ServiceUnavailable", "InternalError"}
 """Codes of ``CODES`` that say nothing about other objects."""
 
 _CREDENTIALS = (
     "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`, or "
-    "`anonymous: true` for a public bucket"
+    "`anonymous` for a public bucket"
 )
 _UNREACHABLE = "nothing answers at {url}; check `endpoint`, `region` and the network"
 
@@ -79,44 +79,80 @@ CLASSES: dict[type[Exception], str] = {
     boto.ProxyConnectionError: "the proxy does not answer; check HTTPS_PROXY",
     boto.HTTPClientError: _UNREACHABLE,
     boto.ConnectionError: _UNREACHABLE,
-    boto.BotoCoreError: "{message}; check the source's config",
+    boto.BotoCoreError: "{message}; check the config of this bucket",
     ValueError: "{message}; check `endpoint` and `bucket`",
 }
 """What the first that fits of boto3's own errors means, and what to do."""
 
 
-def refusal(name: str, spec: S3, said: str) -> SourceError:
-    """Return the error that ends the build: the source, its place, and what is wrong with it."""
-    place = f"s3://{spec.bucket}/{spec.folder} at {_endpoint(spec) or 'AWS'}"
-    return SourceError(f"sources.{name}: {place}: {said}.")
+def refusal(where: str, spec: Bucket, said: str) -> SourceError:
+    """Return the error that ends the work: what it is for, its place, and what is wrong with it.
+
+    ``where`` is a key of the config, such as ``sources.photos``, or a command.
+    """
+    return SourceError(f"{where}: {spec.url} at {_endpoint(spec) or 'AWS'}: {said}.")
 
 
 @contextmanager
-def refusing(name: str, spec: S3) -> Iterator[None]:
+def refusing(where: str, spec: Bucket) -> Iterator[None]:
     """Raise ``SourceError`` for whatever boto3 raises in the block."""
     try:
         yield
     except boto.ClientError as error:
-        raise refusal(name, spec, coded(error.response["Error"].get("Code", ""))) from error
+        raise refusal(where, spec, coded(code_of(error), spec)) from error
     except tuple(CLASSES) as error:
         said = next(words for kind, words in CLASSES.items() if isinstance(error, kind))
         url = _endpoint(spec) or f"S3 in {spec.region or 'the default region'}"
         message = " ".join(str(error).split()).rstrip(".")
         profile = f"`{spec.profile}`" if spec.profile else "of that name (AWS_PROFILE)"
-        raise refusal(name, spec, said.format(message=message, profile=profile, url=url)) from error
+        filled = said.format(message=message, profile=profile, url=url)
+        raise refusal(where, spec, filled) from error
 
 
-def _endpoint(spec: S3) -> str | None:
+def _endpoint(spec: Bucket) -> str | None:
     named = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     return spec.endpoint or next((os.environ[n] for n in named if os.environ.get(n)), None)
 
 
-def coded(code: str) -> str:
-    """Return what a code of S3's means for a source."""
-    return CODES.get(code, f"the store refuses to list it ({code}); check the source's config")
+def coded(code: str, spec: Bucket) -> str:
+    """Return what a code of S3's means for a bucket."""
+    unknown = f"the store refuses it ({code}); check the config of this bucket"
+    return CODES.get(code, unknown).replace("{rights}", spec.rights)
 
 
-def code_in(text: str) -> str:
-    """Return the code of S3's error document within a text, or nothing."""
-    found = re.search(r"<Code>(\w+)</Code>", text)
+def code_of(error: Exception) -> str:
+    """Return the code that S3 gave, through either client, or nothing."""
+    if isinstance(error, boto.ClientError):
+        return str(error.response["Error"].get("Code", ""))
+    found = re.search(r"<Code>(\w+)</Code>", str(error))
     return found[1] if found else ""
+
+
+_REFUSED = re.compile(r"status code: 4\d\d")
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether the same request may get another answer: a busy store, a broken connection."""
+    return (
+        " 429 " in str(error)
+        or code_of(error) == "RequestTimeout"
+        or not _REFUSED.search(str(error))
+    )
+
+
+def last_answer(error: Exception, tries: int) -> str:
+    """Return the last answer in one line, without what is special to one request."""
+    text, code = str(error), code_of(error)
+    answer = re.search(r"status code: (\d+ [\w ]+)", text)
+    cause = re.search(r"kind: (\w+)", text)
+    said = answer[1] if answer else _CAUSES.get(cause[1] if cause else "", type(error).__name__)
+    return f"{tries} tries, the last: {said}{f' ({code})' if code else ''}"
+
+
+_CAUSES = {
+    "Connect": "no connection",
+    "Interrupted": "the answer broke off",
+    "Request": "the connection broke",
+    "Timeout": "no answer in time",
+}
+"""What the Rust client's words for broken connections mean."""
