@@ -15,3 +15,4 @@ def main(config: clean.Config, paths: Paths) -> None:
     verdicts = clean.judge(samples, facts, pairs, config)
     VERDICTS.write(paths.out, verdicts)
     say(clean.summary(verdicts))
+    clean.refuse_unexpected(verdicts, samples, facts, config)

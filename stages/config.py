@@ -3,7 +3,19 @@
 import sys
 from pathlib import Path
 
-from imagemill import clean, config, download, leaks, match, measure, merge, package, report, scan
+from imagemill import (
+    clean,
+    config,
+    download,
+    leaks,
+    match,
+    measure,
+    merge,
+    package,
+    publish,
+    report,
+    scan,
+)
 from imagemill.config import compose
 from imagemill.config.project import Project
 from imagemill.stage import reported
@@ -18,6 +30,7 @@ SECTIONS: compose.Sections = {
     "leaks": leaks.Config,
     "package": package.Config,
     "report": report.Config,
+    "publish": publish.Config,
 }
 """The config model of every stage, in the order of the pipeline."""
 

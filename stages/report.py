@@ -9,6 +9,7 @@ from imagemill.tables import (
     LEAKS,
     LISTING,
     MANIFEST,
+    ORPHANS,
     PAIRS,
     PLACES,
     SAMPLES,
@@ -22,6 +23,7 @@ def main(config: report.Config, paths: Paths) -> None:
     """Read what every stage has written; write the page and its figures."""
     tables = report.Tables(
         listing=LISTING.read(paths.of("scan")),
+        orphans=ORPHANS.read(paths.of("scan")),
         index=INDEX.read(paths.of("download")),
         places=PLACES.read(paths.of("download")),
         samples=SAMPLES.read(paths.of("merge")),
@@ -30,7 +32,7 @@ def main(config: report.Config, paths: Paths) -> None:
         verdicts=VERDICTS.read(paths.of("clean")),
         manifest=MANIFEST.read(paths.of("leaks")),
         leaks=LEAKS.read(paths.of("leaks")),
-        truth=read_side_tables(paths.of("scan")).get("truth"),
+        truth=read_side_tables(paths.of("scan"), ["truth"]).get("truth"),
     )
     folder = paths.of("download") / packs.FOLDER
     say(report.summary(report.write(tables, folder, config, paths.out)))

@@ -1,5 +1,6 @@
 """Every sample gets a verdict and all its reasons; the best of several copies stays."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import polars as pl
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill import clean
-from imagemill.errors import ConfigError
+from imagemill.errors import ConfigError, GateError
 from imagemill.tables import FACTS, PAIRS, SAMPLES, VERDICTS
 from tests import make
 
@@ -31,6 +32,7 @@ USUAL: dict[str, Any] = {
     "flag": ["wrong_extension", "private_metadata"],
     "keep_copy": "largest",
     "on_conflict": "drop",
+    "expect": {},
 }
 
 Row = dict[str, Any]
@@ -266,3 +268,22 @@ def test_the_summary_counts_reasons():
     config = clean.Config.model_validate(USUAL)
     verdicts = clean.judge(make.frame(SAMPLES, *rows), facts, PAIRS.frame(), config)
     assert clean.summary(verdicts) == "clean: 1 of 2 samples kept\nclean: 1 blurred"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ({}, r"expect\.photos\.width +200 +150 to 200  1 DIFFER\nLook at album/b;"),
+        ({"width": 9}, ""),
+    ],
+    ids=["kept", "removed"],
+)
+def test_a_kept_image_unlike_what_is_expected_stops_the_build(verdict, said):
+    rows = [{"key": "a"}, {"key": "b", "width": 150, **verdict}, {"key": "c", "reason": "vanished"}]
+    samples = make.frame(SAMPLES, *rows)
+    facts = make.frame(FACTS, *[{k: v for k, v in row.items() if k != "reason"} for row in rows])
+    expected = {"width": {"least": 200, "most": 200}}
+    config = clean.Config.model_validate({**USUAL, "expect": expected})
+    verdicts = clean.judge(samples, facts, PAIRS.frame(), config)
+    with pytest.raises(GateError, match=said) if said else nullcontext():
+        clean.refuse_unexpected(verdicts, samples, facts, config)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagemill import merge
-from imagemill.errors import ConfigError
-from imagemill.tables import INDEX, SAMPLES
+from imagemill import identities, layouts, merge
+from imagemill.errors import ConfigError, GateError, SourceError
+from imagemill.tables import CONFLICTS, INDEX, SAMPLES
 from tests import make
 
 FOLDERS = {"kind": "imagefolder", "join": None, "constants": {}}
@@ -25,11 +25,13 @@ USUAL: dict[str, Any] = {
     "priority": [],
     "on_identity_conflict": "drop",
     "on_label_conflict": "drop",
+    "expect": {},
+    "limit": None,
 }
 
 
-def merged(*rows: tuple[str, str] | tuple[str, str, str], **config: Any) -> dict[str, Any]:
-    """The samples of (source, key, reason) rows; the content is named ``=x`` at a key's end."""
+def settled(*rows: tuple[str, str] | tuple[str, str, str], **config: Any) -> merge.Merged:
+    """What becomes of (source, key, reason) rows; the content is named ``=x`` at a key's end."""
     index = []
     for source, text, *reason in rows:
         key, _, content = text.partition("=")
@@ -38,10 +40,18 @@ def merged(*rows: tuple[str, str] | tuple[str, str, str], **config: Any) -> dict
             {"source": source, "key": key, "digest": same, "reason": next(iter(reason), None)}
         )
     settings = merge.Config.model_validate({**USUAL, **config})
-    samples = merge.merge(make.frame(INDEX, *index), {}, settings)
-    assert samples.schema == pl.Schema(SAMPLES.columns)
-    assert sorted(samples["sample"]) == sorted(f"{r['source']}/{r['key']}" for r in index)
-    return {row["sample"]: row for row in samples.iter_rows(named=True)}
+    found = merge.merge(make.frame(INDEX, *index), {}, settings)
+    assert found.samples.schema == pl.Schema(SAMPLES.columns)
+    assert found.conflicts.schema == pl.Schema(CONFLICTS.columns)
+    assert sorted(found.samples["sample"]) == sorted(f"{r['source']}/{r['key']}" for r in index)
+    return found
+
+
+def merged(*rows: tuple[str, str] | tuple[str, str, str], **config: Any) -> dict[str, Any]:
+    """The samples of such rows, by name, in the order of rows."""
+    samples = settled(*rows, **config).samples
+    found = {row["sample"]: row for row in samples.iter_rows(named=True)}
+    return {name: found[name] for s, text, *_ in rows if (name := f"{s}/{text.partition('=')[0]}")}
 
 
 def reasons(found: dict[str, Any]) -> dict[str, str]:
@@ -132,6 +142,82 @@ def test_or_the_more_trusted_source_is_believed(rows, priority, left):
     for order in (rows, rows[::-1]):
         found = merged(*order, **policy)
         assert set(found) - set(reasons(found)) == {left}
+
+
+SHARED = [
+    ("faces", "t/ann/1=x"),
+    ("faces", "t/ann/2=x"),
+    ("more", "t/bob/1=x"),
+    ("faces", "t/ann/3=y"),
+    ("more", "t/bob/2=y"),
+]
+"""Two photos of two people: of the first more objects say ann, of the second as many say each."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "left"),
+    [
+        ("drop", "identity_conflict", []),
+        ("review", "identity_review", []),
+        ("first", "identity_conflict", ["more/t/bob/1", "more/t/bob/2"]),
+        ("vote", "identity_conflict", ["faces/t/ann/1"]),
+    ],
+)
+def test_a_policy_says_who_is_believed_of_the_same_bytes(policy, reason, left):
+    found = merged(*SHARED, on_identity_conflict=policy, priority=["more"])
+    assert [sample for sample, row in found.items() if not row["reason"]] == left
+    assert set(reasons(found).values()) <= {reason, "same_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "believed"),
+    [("drop", []), ("review", []), ("first", ["ann", "ann"]), ("vote", ["ann"])],
+)
+def test_who_says_what_of_the_same_bytes_is_kept_for_people_to_decide(policy, believed):
+    rows = settled(*SHARED, on_identity_conflict=policy).conflicts.sort("digest", "identity")
+    assert {(r["digest"], r["identity"]): r["samples"] for r in rows.iter_rows(named=True)} == {
+        (make.digest("x"), "ann"): ["faces/t/ann/1", "faces/t/ann/2"],
+        (make.digest("x"), "bob"): ["more/t/bob/1"],
+        (make.digest("y"), "ann"): ["faces/t/ann/3"],
+        (make.digest("y"), "bob"): ["more/t/bob/2"],
+    }
+    assert rows.filter("stays")["identity"].to_list() == believed
+
+
+def test_one_thing_said_several_times_is_no_conflict():
+    found = settled(("faces", "t/ann/1=x"), ("more", "t/ann/1=x"), ("faces", "u/ann/1=x"))
+    assert found.conflicts.is_empty()
+
+
+@pytest.mark.parametrize("policy", ["drop", "first", "vote", "review"])
+def test_a_sample_without_identity_has_no_say_where_identities_are_disputed(policy):
+    rows = [
+        ("faces", "t/ann/1=x"),
+        ("more", "t/bob/1=x"),
+        *[("things", f"cat/{n}=x") for n in "123"],
+    ]
+    found = settled(*rows, on_identity_conflict=policy, priority=["things"])
+    assert set(found.conflicts["identity"]) == {"ann", "bob"}
+    kept = found.samples.filter(pl.col("reason").is_null())["sample"].to_list()
+    assert kept == (["faces/t/ann/1"] if policy == "first" else [])
+
+
+def test_labels_vote_where_one_sample_names_no_identity():
+    rows = [("people", "cat/tom/1=x"), ("things", "cat/1=x"), ("things", "dog/1=x")]
+    found = merged(*rows, on_identity_conflict="vote")
+    assert reasons(found) == {"things/cat/1": "same_bytes", "things/dog/1": "identity_conflict"}
+
+
+def test_every_place_where_the_same_bytes_lie_stays_known():
+    rows = [("faces", "t/ann/1=x"), ("faces", "t/ann/2=x"), ("more", "t/ann/9=x")]
+    found = settled(*rows, ("more", "u/ann/9=x"), ("more", "t/ann/8=y")).samples
+    stands = pl.coalesce("kept_as", "sample").alias("stands")
+    places = found.group_by(stands).agg(pl.col("sample").sort()).sort("stands")
+    assert dict(places.iter_rows()) == {
+        "faces/t/ann/1": ["faces/t/ann/1", "faces/t/ann/2", "more/t/ann/9"],
+        "more/t/ann/8": ["more/t/ann/8"],
+        "more/u/ann/9": ["more/u/ann/9"],
+    }
 
 
 PEOPLE = [("people", "cat/ann/1"), ("people", "cat/ann/2"), ("people", "dog/ann/3")]
@@ -242,7 +328,7 @@ configs = st.fixed_dictionaries(
     {
         "min_images": st.integers(1, 3),
         "priority": st.lists(st.sampled_from(sorted(LAYOUTS)), unique=True),
-        "on_identity_conflict": st.sampled_from(["drop", "first"]),
+        "on_identity_conflict": st.sampled_from(["drop", "first", "vote", "review"]),
         "on_label_conflict": st.sampled_from(["drop", "vote"]),
     }
 )
@@ -253,7 +339,10 @@ configs = st.fixed_dictionaries(
 def test_the_result_does_not_depend_on_the_order_of_rows_or_sources(rows, config, chance):
     found = merged(*rows, **config)
     layouts = dict(chance.sample(sorted(LAYOUTS.items()), len(LAYOUTS)))
-    assert merged(*chance.sample(rows, len(rows)), **config, layouts=layouts) == found
+    again = settled(*chance.sample(rows, len(rows)), **config, layouts=layouts)
+    assert {row["sample"]: row for row in again.samples.iter_rows(named=True)} == found
+    conflicts = settled(*rows, **config).conflicts
+    assert again.conflicts.sort("digest", "identity").equals(conflicts.sort("digest", "identity"))
     kept = [row for row in found.values() if row["reason"] is None]
     assert all(row["label"] and row["name"] for row in kept)
     assert len({(r["split"], r["label"], r["name"].lower()) for r in kept}) == len(kept)
@@ -264,14 +353,143 @@ def test_the_result_does_not_depend_on_the_order_of_rows_or_sources(rows, config
     assert all(units.count(unit) >= config["min_images"] for unit in units)
 
 
-def test_the_summary_counts_what_is_in_and_why_the_rest_is_out():
-    index = [{"source": "faces", "key": "train/ann/1"}, {"source": "more", "key": "train/ann/1"}]
-    index.append({"source": "faces", "key": "1"})
-    samples = merge.merge(make.frame(INDEX, *index), {}, merge.Config.model_validate(USUAL))
-    assert merge.summary(samples).splitlines() == [
-        "merge: 2 images of 1 identities or labels, 2.0 each; 1 from several sources",
-        "merge: left out 1: no_layout",
+# Aliases
+
+
+def united(*people: tuple[str | None, str | None], **config: Any) -> list[str | None]:
+    """The identities of three samples, with (alias, name) rows for those of ``more``."""
+    table = pl.DataFrame(people, schema={"id": pl.String, "person": pl.String}, orient="row")
+    aliases = {"identity": {"table": "people", "alias": "id", "name": "person"}}
+    layouts = {"faces": LAYOUTS["faces"], "more": {**LAYOUTS["more"], "aliases": aliases}}
+    rows = [("faces", "t/ann/1"), ("more", "t/m17/1"), ("more", "t/m18/2")]
+    index = make.frame(INDEX, *({"source": source, "key": key} for source, key in rows))
+    chosen = merge.Config.model_validate({**USUAL, "layouts": layouts, **config})
+    samples = merge.merge(index, {"people": table}, chosen).samples.sort("sample")
+    assert (samples["identity"] == samples["label"]).all()
+    return samples["identity"].to_list()
+
+
+def test_one_person_under_two_names_is_united_by_a_table():
+    assert united(("m17", "ann"), ("m99", "bob")) == ["ann", "ann", "m18"]
+
+
+@pytest.mark.parametrize("row", [("m17", None), ("m17", ""), (None, "ann"), ("", "ann")])
+def test_who_has_no_other_name_keeps_the_name(row):
+    assert united(row) == ["ann", "m17", "m18"]
+
+
+def test_an_alias_may_be_said_twice_but_not_of_two_people():
+    assert united(("m17", "ann"), ("m17", "ann")) == ["ann", "ann", "m18"]
+    said = r"tables\.people: 1 of column id .* names: m17 is ann in row 1, m17 is bob in row 3"
+    with pytest.raises(SourceError, match=said):
+        united(("m17", "ann"), ("m18", "bob"), ("m17", "bob"))
+
+
+def test_an_alias_that_no_source_uses_is_an_orphan():
+    aliases = {"identity": {"table": "people", "alias": "id", "name": "person"}}
+    specs = {"layouts": {"more": {**LAYOUTS["more"], "aliases": aliases}}}
+    chosen = merge.Config.model_validate({**USUAL, **specs}).layouts
+    rows = pl.DataFrame({"source": ["more"] * 2, "key": ["t/m17/1", "t/m18/1"]})
+    people = pl.DataFrame({"id": ["m17", "m99", None], "person": ["ann", "bob", "cem"]})
+    found = layouts.orphans(rows, chosen, {"people": people})
+    assert found.rows() == [("people", "id", "m99")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"table": "peple"}, r"aliases\.identity\.table: no table peple; did you mean people\?"),
+        ({"alias": "ids"}, r"aliases\.identity: no column ids; did you mean id\?"),
+    ],
+)
+def test_a_table_of_aliases_is_one_that_is_there(wrong, said):
+    spec = {"table": "people", "alias": "id", "name": "person", **wrong}
+    layouts = {**LAYOUTS, "faces": {**LAYOUTS["faces"], "aliases": {"identity": spec}}}
+    with pytest.raises(ConfigError, match=rf"sources\.faces\.layout\.{said}"):
+        united(layouts=layouts)
+
+
+# Figures
+
+
+def few(source: str, counts: dict[str, int]) -> list[tuple[str, str]]:
+    return [(source, f"t/{name}/{n}") for name, count in counts.items() for n in range(count)]
+
+
+def test_the_figures_are_those_that_people_count():
+    wide = {"a1": 1, "a2": 2, "a3": 3, "a5": 5, "a6": 6, "a10": 10, "a11": 11, "a51": 51}
+    rows = [*few("faces", wide), *few("more", {"a2": 1, "b20": 20, "b21": 21, "b50": 50, "z": 1})]
+    skipped = [(*row, "identity_too_small") for row in few("faces", {"s1": 1, "s2": 1})]
+    stray = [("faces", "stray.png"), ("faces", "t/a5/9", "vanished")]
+    found = identities.figures(settled(*rows, *skipped, *stray, min_images=2).samples)
+    assert found["distribution"] == {
+        "1": 0,
+        "2": 0,
+        "3-5": 3,
+        "6-10": 2,
+        "11-20": 2,
+        "21-50": 2,
+        ">50": 1,
+    }
+    assert found["identities_from_one_source"] == 9
+    assert found["identities_from_several_sources"] == 1
+    assert found["identities_too_small"] == 4
+    assert found["identities_listed"] == found["identities"] + found["identities_too_small"] == 14
+    assert found["images"] == sum(wide.values()) - 1 + 92 == found["listed"] - 6
+    assert found["images_per_identity"] == found["images"] / 10
+    assert found["out"] == {"identity_too_small": 4, "no_layout": 1, "vanished": 1}
+    assert found["sources"]["more"] == {"kept": 92, "listed": 93}
+
+
+def test_the_summary_is_a_block_that_people_know():
+    rows = [*few("faces", {"ann": 2, "bob": 1}), *few("more", {"ann": 1})]
+    samples = settled(*rows, min_images=2).samples
+    assert identities.text(samples, identities.figures(samples)).splitlines() == [
+        "  Total identities                    1",
+        "  Total images                        3",
+        "  Identities from single source       0",
+        "  Identities from multiple sources    1",
+        "  Skipped (too few images)            1",
+        "  Avg images per identity           3.0",
+        "    identities with 1 image           0",
+        "    identities with 2 images          0",
+        "    identities with 3-5 images        1",
+        "    identities with 6-10 images       0",
+        "    identities with 11-20 images      0",
+        "    identities with 21-50 images      0",
+        "    identities with >50 images        0",
+        "  Images left out                     1",
+        "    identity_too_small                1",
+        "  Images from faces, of 3             2",
+        "  Images from more, of 1              1",
     ]
+
+
+def test_labels_are_not_called_identities():
+    samples = settled(("things", "cat/1.png")).samples
+    assert "Total labels" in identities.text(samples, identities.figures(samples))
+
+
+def test_nothing_merged_has_figures_too():
+    found = identities.figures(settled(("faces", "stray.png")).samples)
+    assert (found["identities"], found["images_per_identity"], found["identities_listed"]) == (
+        0,
+        0,
+        0,
+    )
+
+
+def test_the_result_must_be_as_expected_but_not_that_of_a_quick_trial(capsys):
+    samples = settled(("faces", "t/ann/1")).samples
+    expected = {"expect": {"images": {"least": 2}}}
+    with pytest.raises(GateError, match=r"expect\.result\.images +at least 2 +1 +TOO LOW"):
+        merge.refuse_unexpected(samples, merge.Config.model_validate({**USUAL, **expected}))
+    trial = merge.Config.model_validate({**USUAL, **expected, "limit": 1})
+    merge.refuse_unexpected(samples, trial)
+    assert "`limit` asks for a part, so nothing is expected" in capsys.readouterr().err
+
+
+# Bytes without identity
 
 
 def test_a_source_that_knows_only_labels_does_not_contradict_one_that_knows_identities():
@@ -292,5 +510,5 @@ def test_empty_files_show_nothing_and_so_contradict_nothing():
         for label in ("cat", "dog")
         for n in range(2)
     ]
-    samples = merge.merge(make.frame(INDEX, *rows), {}, merge.Config.model_validate(USUAL))
+    samples, _ = merge.merge(make.frame(INDEX, *rows), {}, merge.Config.model_validate(USUAL))
     assert samples["reason"].null_count() == 4

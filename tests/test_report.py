@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -24,6 +25,7 @@ from imagemill.tables import (
     LEAKS,
     LISTING,
     MANIFEST,
+    ORPHANS,
     PAIRS,
     PLACES,
     SAMPLES,
@@ -100,6 +102,7 @@ def made(folder: Path, *items: Item, **more: Any) -> report.Tables:
 
     tables = {
         "listing": _frame(LISTING, reasoned("scan")),
+        "orphans": ORPHANS.frame(),
         "index": _frame(INDEX, reasoned("scan", "download")),
         "samples": _frame(SAMPLES, reasoned("scan", "download", "merge")),
         "verdicts": _frame(VERDICTS, judged(*STAGES[:-1])),
@@ -303,6 +306,31 @@ def test_names_that_are_code_stay_text(tmp_path: Path) -> None:
     assert any(HOSTILE in str(img["alt"]) for img in parsed.all("img"))
 
 
+def lost(*rows: tuple[str, str, str]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), dict(ORPHANS.columns), orient="row")
+
+
+def test_keys_of_tables_without_an_image_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    many = [("prices", "sku", f"{n:03}") for n in range(12)]
+    tables = made(tmp_path, Item("a.png"), orphans=lost(*many, ("labels", "file", "<b>x</b>")))
+    text = drawn(tmp_path, tables)
+    assert 'href="#orphans"' in text
+    assert "Label tables have 13 keys that no listed file has." in text
+    rows = {each.table: each for each in counts.orphans(tables.orphans)}
+    assert list(rows) == ["labels", "prices"]
+    assert rows["prices"].keys == 12
+    assert rows["prices"].first == [f"{n:03}" for n in range(10)]
+    assert "<bdi>009</bdi>, …" in text
+    assert "<bdi>010</bdi>" not in text
+    assert "<bdi>&lt;b&gt;x&lt;/b&gt;</bdi></td>" in text
+    assert json.loads((tmp_path / "summary.json").read_text())["orphans"] == 13
+
+
+def test_where_every_key_has_its_image_nothing_is_said_of_orphans(tmp_path: Path) -> None:
+    text = drawn(tmp_path, made(tmp_path, Item("a.png")))
+    assert "orphans" not in text
+
+
 def test_characters_that_cannot_be_seen_become_visible(tmp_path: Path) -> None:
     html = drawn(tmp_path, made(tmp_path, Item("a\u202egnp.exe\u0007", flags=("x",))))
     assert "\u202e" not in html
@@ -357,21 +385,36 @@ def test_each_label_is_counted_in_each_split(tmp_path: Path) -> None:
     assert found.rows == [("cat", [2, 0], 2), ("dog", [0, 1], 1)]
 
 
-@pytest.mark.parametrize(
-    ("sizes", "bars"),
-    [
-        ([1, 3, 3], {"1": 1, "2": 0, "3": 2}),
-        ([1, 3, 21], {"1": 1, "2–3": 1, "4–7": 0, "8–15": 0, "16–31": 1}),  # noqa: RUF001
-    ],
-)
-def test_identities_are_counted_by_their_number_of_images(
-    tmp_path: Path, sizes: list[int], bars: dict[str, int]
-) -> None:
-    items = [Item(f"{n}/{i}", identity=str(n)) for n, many in enumerate(sizes) for i in range(many)]
-    chart = page.identities(ledger(made(tmp_path, *items)))
-    assert chart
-    assert [tick.text for tick in chart.across] == list(bars)
-    assert len(chart.marks) == sum(count > 0 for count in bars.values())
+def test_identities_are_counted_when_merged_and_in_the_package(tmp_path: Path) -> None:
+    sizes = {"ann": 1, "bob": 4, "cem": 60}
+    items = [Item(f"{n}/{i}", identity=n) for n, many in sizes.items() for i in range(many)]
+    items += [Item("ann", source="more", identity="ann")]
+    items += [Item("dan", stage="scan", reasons=("identity_too_small",), identity="dan")]
+    gone = ("blurred",)
+    items += [Item(f"bob/x{n}", stage="clean", reasons=gone, identity="bob") for n in range(3)]
+    html = drawn(tmp_path, made(tmp_path, *items))
+    said = " ".join(re.sub("<[^>]+>", " ", html).split())
+    for line in (
+        "Total identities 3 3",
+        "Total images 69 66",
+        "Identities from a single source 2 2",
+        "Identities from several sources 1 1",
+        "Identities skipped, too few images 1 1",
+        "Images of an identity, on average 23.0 22.0",
+    ):
+        assert line in said
+    shown = page.identities(ledger(made(tmp_path, *items)))
+    assert shown
+    merged, final = shown["charts"]
+    ranges = [tick.text.replace(words.TO, "-") for tick in merged.across]
+    assert ranges == ["1", "2", "3-5", "6-10", "11-20", "21-50", ">50"]
+    assert [mark.tip for mark in merged.marks] == ["1 kept", "1 kept", "1 kept"]
+    assert (len(merged.marks), len(final.marks)) == (3, 3)
+    assert final.note == "3 identities with 66 images, 22.0 on average."
+
+
+def test_without_identities_the_page_says_nothing_of_them(tmp_path: Path) -> None:
+    assert 'id="identities"' not in drawn(tmp_path, made(tmp_path, Item("a.png")))
 
 
 def test_a_copy_stands_beside_the_image_that_is_kept_for_it(tmp_path: Path) -> None:
@@ -471,8 +514,17 @@ def test_an_image_that_was_never_fetched_is_named_without_a_picture(tmp_path: Pa
 CODES = {
     *clean.CHECKS,
     *images.REASONS,
-    *("linked_folder", "odd_name", "no_layout", "no_label", "identity_too_small", "beyond_limit"),
-    *("vanished", "denied", "changed", "same_bytes", "identity_conflict", "label_conflict"),
+    *(
+        "linked_folder",
+        "odd_name",
+        "no_layout",
+        "no_label",
+        "identity_too_small",
+        "beyond_limit",
+        "not_held",
+    ),
+    *("vanished", "denied", "changed", "same_bytes", "identity_conflict", "identity_review"),
+    "label_conflict",
     *("no_url", "bad_url", "private_address", "wrong_content_type", "failed"),
     *("not_a_file", "link", "unsafe_name", "replaced", "encrypted", "unknown_packing", "bomb"),
     *("no_image", "conflicting_copies", "duplicate", "leak"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field
 
-from imagemill import clusters
+from imagemill import clusters, expect
 from imagemill.config import Section
 from imagemill.errors import ConfigError, suggest
 from imagemill.tables import VERDICTS
@@ -35,6 +35,8 @@ class Config(Section):
     """Which of several copies stays."""
     on_conflict: Literal["drop", "keep"]
     """Copies under two labels or identities: drop all of them, or treat them as other copies."""
+    expect: expect.Photos
+    """What every image that is kept must be."""
 
 
 Check = Callable[[Config], pl.Expr]
@@ -153,6 +155,15 @@ def _sample_pairs(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
         .rename({"sample_a": "a", "sample_b": "b"})
         .sort("a", "b")
     )
+
+
+def refuse_unexpected(
+    verdicts: pl.DataFrame, samples: pl.DataFrame, facts: pl.DataFrame, config: Config
+) -> None:
+    """Raise ``GateError`` when a kept image is not what ``config.expect`` says."""
+    kept = verdicts.filter(verdict="keep").select("sample")
+    known = samples.select("sample", "source", "digest").join(kept, on="sample", how="semi")
+    expect.photos(known.join(facts, on="digest", how="left"), config.expect)
 
 
 def _remove(rows: pl.DataFrame, which: pl.Expr, reason: str) -> pl.DataFrame:

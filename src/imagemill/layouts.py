@@ -1,6 +1,7 @@
 """Layouts: what a key, and the row of a table beside it, say about an image."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import polars as pl
@@ -33,6 +34,17 @@ class Join(Section):
     """Other names for labels of the table."""
 
 
+class Aliases(Section):
+    """A table of other names, such as those that a person bears in several sources."""
+
+    table: str
+    """Name of the table in the config's ``tables``."""
+    alias: str
+    """Its column with what the source says."""
+    name: str
+    """Its column with what is said in its place; what has no row, or an empty name, stays."""
+
+
 class ImageFolder(Section):
     """Folders whose names tell something, outermost first."""
 
@@ -40,6 +52,7 @@ class ImageFolder(Section):
     folders: list[Says]
     join: Join | None
     constants: dict[Says, str]
+    aliases: dict[Says, Aliases] = Field(default={})
 
     def expression(self) -> str:
         """Return the regular expression that a key has to match."""
@@ -55,6 +68,7 @@ class Flat(Section):
     """A regular expression for the whole key, with groups such as ``(?P<identity>.+)``."""
     join: Join | None
     constants: dict[Says, str]
+    aliases: dict[Says, Aliases] = Field(default={})
 
     def expression(self) -> str:
         """Return the regular expression that a key has to match."""
@@ -67,6 +81,7 @@ class TableLayout(Section):
     kind: Literal["table"]
     join: Join
     constants: dict[Says, str]
+    aliases: dict[Says, Aliases] = Field(default={})
 
     def expression(self) -> str:
         """Return the regular expression that a key has to match."""
@@ -77,7 +92,7 @@ Layout = Annotated[ImageFolder | Flat | TableLayout, Field(discriminator="kind")
 
 
 def assign(
-    listing: pl.DataFrame, layouts: dict[str, Layout], tables: dict[str, pl.DataFrame]
+    listing: pl.DataFrame, layouts: Mapping[str, Layout], tables: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
     """Add the columns of ``SAYS`` and ``misfit`` to a frame with ``source`` and ``key``.
 
@@ -108,21 +123,72 @@ def unit() -> pl.Expr:
     return pl.coalesce("identity", "label")
 
 
+def joined(layouts: Mapping[str, Layout]) -> list[str]:
+    """Return the names of the tables that layouts ask, sorted."""
+    return sorted(
+        {layout.join.table for layout in layouts.values() if layout.join}
+        | {each.table for layout in layouts.values() for each in layout.aliases.values()}
+    )
+
+
 def _nothing_told(listing: pl.DataFrame) -> pl.DataFrame:
     empty = listing.clear().with_row_index("row")
     return empty.with_columns(pl.lit(None, pl.String).alias(name) for name in (*SAYS, "misfit"))
 
 
 def _assign_one(
-    rows: pl.DataFrame, name: str, layout: Layout, tables: dict[str, pl.DataFrame]
+    rows: pl.DataFrame, name: str, layout: Layout, tables: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
     columns = rows.columns
+    rows = _told_by_source(rows, name, layout, tables)
+    for says, aliases in layout.aliases.items():
+        names = _names(aliases, tables, f"sources.{name}.layout.aliases.{says}")
+        rows = rows.join(names, left_on=says, right_on="_alias", how="left", maintain_order="left")
+        rows = rows.with_columns(pl.coalesce("_name", says).alias(says)).drop("_name")
+    return rows.select(*columns, *SAYS, "misfit")
+
+
+def _told_by_source(
+    rows: pl.DataFrame, name: str, layout: Layout, tables: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
     rows = _by_pattern(rows, name, layout.expression())
     if layout.join is not None:
         rows = _joined(rows, name, layout.join, tables)
     return rows.with_columns(
         pl.coalesce(key, pl.lit(value)).alias(key) for key, value in layout.constants.items()
-    ).select(*columns, *SAYS, "misfit")
+    )
+
+
+def _names(aliases: Aliases, tables: Mapping[str, pl.DataFrame], where: str) -> pl.DataFrame:
+    """Return ``_alias`` and ``_name``, one row an alias."""
+    table = _table(aliases.table, (aliases.alias, aliases.name), tables, where)
+    said = table.select(
+        _row=pl.int_range(1, pl.len() + 1),
+        _alias=_nonempty(pl.col(aliases.alias)),
+        _name=_nonempty(pl.col(aliases.name)),
+    ).drop_nulls()
+    several = said.filter(pl.col("_name").n_unique().over("_alias") > 1).sort("_alias", "_row")
+    if len(several):
+        count = several["_alias"].n_unique()
+        shown = [
+            f"{alias} is {name} in row {row:,}" for row, alias, name in several[:4].iter_rows()
+        ]
+        raise SourceError(
+            f"tables.{aliases.table}: {count:,} of column {aliases.alias} have several names: "
+            f"{', '.join(shown)}{', ...' * (len(several) > 4)}. Leave one name each."
+        )
+    return said.select("_alias", "_name").unique("_alias")
+
+
+def _table(
+    name: str, columns: Iterable[str], tables: Mapping[str, pl.DataFrame], where: str
+) -> pl.DataFrame:
+    if name not in tables:
+        raise ConfigError(f"{where}.table: no table {name}{suggest(name, tables)}")
+    for column in columns:
+        if column not in tables[name].columns:
+            raise ConfigError(f"{where}: no column {column}{suggest(column, tables[name].columns)}")
+    return tables[name]
 
 
 def _groups(pattern: str, where: str) -> list[str]:
@@ -156,15 +222,10 @@ def _nonempty(text: pl.Expr) -> pl.Expr:
 
 
 def _joined(
-    rows: pl.DataFrame, name: str, join: Join, tables: dict[str, pl.DataFrame]
+    rows: pl.DataFrame, name: str, join: Join, tables: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
     where = f"sources.{name}.layout.join"
-    if join.table not in tables:
-        raise ConfigError(f"{where}.table: no table {join.table}{suggest(join.table, tables)}")
-    table = tables[join.table]
-    for column in (join.key, *join.columns.values()):
-        if column not in table.columns:
-            raise ConfigError(f"{where}: no column {column}{suggest(column, table.columns)}")
+    table = _table(join.table, (join.key, *join.columns.values()), tables, where)
     said = table.select(
         pl.col(join.key).cast(pl.String).alias("_key"),
         *[_nonempty(pl.col(column)).alias(f"_{says}") for says, column in join.columns.items()],
@@ -191,20 +252,26 @@ def _table_key(join: Join, where: str) -> pl.Expr:
 
 
 def orphans(
-    listing: pl.DataFrame, layouts: dict[str, Layout], tables: dict[str, pl.DataFrame]
+    listing: pl.DataFrame, layouts: Mapping[str, Layout], tables: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
-    """Return the keys of joined tables that name no listed object: ``table``, ``column``, ``key``.
+    """Return keys and aliases of tables that no listed object has: ``table``, ``column``, ``key``.
 
-    Where several sources join one table, an object of any of them will do.
+    Where several sources ask one table, an object of any of them will do.
     """
     named: dict[tuple[str, str], list[pl.DataFrame]] = {}
     for source, layout in layouts.items():
+        rows = listing.filter(source=source).select("source", "key")
         if join := layout.join:
-            had = listing.filter(source=source).select(_table_key(join, f"sources.{source}.layout"))
+            had = rows.select(_table_key(join, f"sources.{source}.layout"))
             named.setdefault((join.table, join.key), []).append(had)
+        told = _told_by_source(rows, source, layout, tables) if layout.aliases else rows
+        for says, aliases in layout.aliases.items():
+            had = told.select(_key=says).unique()
+            named.setdefault((aliases.table, aliases.alias), []).append(had)
     parts = [listing.clear().select(table="key", column="key", key="key")]
     for (table, column), found in named.items():
-        keys = tables[table].select(table=pl.lit(table), column=pl.lit(column), key=column)
+        key = _nonempty(pl.col(column))
+        keys = tables[table].select(table=pl.lit(table), column=pl.lit(column), key=key)
         lost = keys.drop_nulls().join(pl.concat(found), left_on="key", right_on="_key", how="anti")
         parts.append(lost.unique())
     return pl.concat(parts)

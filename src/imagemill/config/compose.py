@@ -11,7 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from imagemill.config import UNTRACKED, Section, broken_yaml
+from imagemill.config import UNTRACKED, Section, broken_yaml, load
 from imagemill.config.explain import checked, first_line, missing_choice, refused
 from imagemill.config.origins import Origins, body
 from imagemill.config.project import Project, choices
@@ -19,7 +19,7 @@ from imagemill.errors import ConfigError, suggest
 
 Sections = Mapping[str, type[Section]]
 
-SHARED = ("about", "limit", "sources", "tables")
+SHARED = ("about", "expect", "limit", "sources", "tables")
 """What a dataset's file says once, for the sections that refer to it."""
 
 
@@ -35,6 +35,7 @@ def resolve(project: Project, dataset: str, sections: Sections) -> dict[str, Any
     plain = _plain(composed, sources)
     _refuse_untracked(plain, sources)
     _refuse_unknown_tops(plain, sections, sources)
+    _refuse_unknown_shared(plain, project, sources)
     return {name: checked(name, plain[name], model, sources) for name, model in sections.items()}
 
 
@@ -138,3 +139,16 @@ def _refuse_unknown_tops(plain: Mapping[str, Any], sections: Sections, origins: 
     for key in plain:
         if key not in known:
             raise ConfigError(f"{origins.of(key)}: unknown key{suggest(key, known)}")
+
+
+def _refuse_unknown_shared(plain: Mapping[str, Any], project: Project, origins: Origins) -> None:
+    """Refuse a key that ``conf/config.yaml`` does not give a shared mapping of fixed keys."""
+    declared = load(project.conf / "config.yaml")
+    for name in SHARED:
+        known = declared.get(name)
+        if not isinstance(known, Mapping) or not known:
+            continue
+        for key in plain[name]:
+            if key not in known:
+                where = origins.of(f"{name}.{key}")
+                raise ConfigError(f"{where}: unknown key{suggest(key, known)}")

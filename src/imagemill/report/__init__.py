@@ -41,6 +41,7 @@ def write(tables: Tables, packs_folder: Path, config: Config, out: Path) -> Figu
     rows = ledger(tables)
     planted = _planted(tables)
     figures = counts.figures(rows, tables.pairs, tables.leaks, planted)
+    figures["orphans"] = len(tables.orphans)
     limits = images.Limits(max_pixels=config.max_pixels, max_bytes=config.max_bytes)
     with Album(tables.places, packs_folder, limits) as album:
         shown = page.Page(rows, tables, album, planted, config.about, config.examples, config.pairs)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from imagemill import identities
 from imagemill.report.ledger import KEPT
 from imagemill.report.words import STEPS, Step
 
@@ -11,6 +12,11 @@ MANY_LABELS = 40
 """More labels than this are not listed one by one."""
 
 ENDS = 10  # labels shown from each end of many
+
+MERGING = ("scan", "download", "merge")
+"""Stages that decide before any picture is looked at."""
+
+FIRST = 10  # keys shown of a table's orphans
 
 Figures = dict[str, int]
 """Counts by name, flat, for DVC to show and compare."""
@@ -40,6 +46,15 @@ class Labels(NamedTuple):
     """Number of rows before those left out."""
     spread: str
     """Images a label, in words; empty when every label has a row."""
+
+
+class Orphans(NamedTuple):
+    """Keys of one column of a label table that no listed object has."""
+
+    table: str
+    column: str
+    keys: int
+    first: list[str]
 
 
 class Source(NamedTuple):
@@ -137,6 +152,22 @@ def sources(rows: pl.DataFrame) -> list[Source]:
         KEPT.sum().alias("kept"),
     )
     return [Source(*row) for row in counted.sort("source").iter_rows()]
+
+
+def merged_and_final(rows: pl.DataFrame) -> tuple[identities.Figures, identities.Figures]:
+    """Return the figures of what the merge left of the ledger, and of the package."""
+    merged = pl.when(pl.col("stage").is_in(MERGING)).then("why").alias("reason")
+    final = pl.col("why").alias("reason")
+    return identities.figures(rows.with_columns(merged)), identities.figures(
+        rows.with_columns(final)
+    )
+
+
+def orphans(rows: pl.DataFrame) -> list[Orphans]:
+    """Return the orphans of every table and column, with the first keys of each."""
+    first = pl.col("key").sort().head(FIRST).alias("first")
+    counted = rows.group_by("table", "column").agg(pl.len().alias("keys"), first)
+    return [Orphans(*row) for row in counted.sort("table", "column").iter_rows()]
 
 
 def figures(

@@ -16,6 +16,7 @@ class Tables:
     """What the stages before have written, each as in ``tables``."""
 
     listing: pl.DataFrame
+    orphans: pl.DataFrame
     index: pl.DataFrame
     places: pl.DataFrame
     samples: pl.DataFrame

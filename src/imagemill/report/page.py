@@ -14,8 +14,6 @@ from imagemill.report.examples import Example, Gallery
 from imagemill.report.ledger import DECODED, KEPT, Tables
 from imagemill.report.pictures import NOT_FETCHED, Album
 
-SINGLE = 20  # images of an identity up to which every number has a bar of its own
-
 
 class Page(NamedTuple):
     """What a page is drawn from."""
@@ -86,6 +84,7 @@ def _given(page: Page) -> dict[str, Any]:
         "labels": counts.labels(page.rows),
         "identities": identities(page.rows),
         "sources": counts.sources(page.rows),
+        "orphans": counts.orphans(page.tables.orphans),
         "planted": _planted(page.planted),
     }
 
@@ -170,30 +169,24 @@ def _charts(rows: pl.DataFrame) -> list[Chart]:
     ]
 
 
-def identities(rows: pl.DataFrame) -> Chart | None:
-    """Return how many identities have how many kept images; null where none is known."""
-    known = rows.filter(KEPT, pl.col("identity").is_not_null())
-    if known.is_empty():
+def identities(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """Return the figures of identities, merged and in the end; null where none is known."""
+    if rows["identity"].null_count() == len(rows):
         return None
-    sizes = known.group_by("identity").len()["len"].sort().to_list()
-    ends = _ends(sizes[-1])
-    named = {_range(a, b): sum(a <= size < b for size in sizes) for a, b in ends}
+    merged, final = counts.merged_and_final(rows)
+    return {
+        "rows": [(title, merged[key], final[key]) for key, title in words.IDENTITIES.items()],
+        "charts": [_distribution("merged", merged), _distribution("in the package", final)],
+    }
+
+
+def _distribution(when: str, found: dict[str, Any]) -> Chart:
+    named = {name.replace("-", words.TO): count for name, count in found["distribution"].items()}
     note = (
-        f"{len(sizes):,} identities with {len(known):,} images: from {sizes[0]:,} to "
-        f"{sizes[-1]:,} each, {len(known) / len(sizes):,.1f} on average."
+        f"{found['identities']:,} identities with {found['images']:,} images, "
+        f"{found['images_per_identity']:,.1f} on average."
     )
-    return charts.bars("Images of an identity, and how many identities have so many", note, named)
-
-
-def _ends(most: int) -> list[tuple[int, int]]:
-    """Return half-open ranges that cover 1 to ``most``: single numbers, or doubling."""
-    if most <= SINGLE:
-        return [(n, n + 1) for n in range(1, most + 1)]
-    return [(1 << n, 2 << n) for n in range(most.bit_length())]
-
-
-def _range(first: int, beyond: int) -> str:
-    return f"{first:,}" if beyond == first + 1 else f"{first:,}{words.TO}{beyond - 1:,}"
+    return charts.bars(f"Identities with so many images, {when}", note, named)
 
 
 def _planted(planted: pl.DataFrame | None) -> dict[str, Any] | None:
@@ -213,8 +206,8 @@ def _planted(planted: pl.DataFrame | None) -> dict[str, Any] | None:
     }
 
 
-def _number(value: int) -> str:
-    return f"{value:,}"
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -65,6 +65,10 @@ REASONS: dict[str, Words] = {
         "The person, thing or label that it shows has fewer images than the minimum, too few to "
         "learn from, so all of them are left out.",
     ),
+    "not_held": Words(
+        "Not held",
+        "The config keeps its source to what earlier builds fetched, and none of them fetched it.",
+    ),
     "beyond_limit": Words(
         "Beyond the limit",
         "The config asks for a part of the data only; this image is not in that part, or not yet.",
@@ -122,6 +126,11 @@ REASONS: dict[str, Words] = {
         "Exactly the same file is said to show two different people, things or labels. At most "
         "one can be right, and nothing tells which.",
     ),
+    "identity_review": Words(
+        "Same file, two identities, to be decided",
+        "Exactly the same file is said to show two different people, things or labels. It is left "
+        "out until people decide; merge/conflicts.parquet says who shows it as whom.",
+    ),
     "label_conflict": Words(
         "Label disputed",
         "Its label differs from the label of most images of the same person or thing.",
@@ -177,6 +186,16 @@ TIERS = {
     "identity": "same identity",
 }
 """How two images are alike; ``tier`` of ``tables.PAIRS`` and ``kind`` of ``tables.LEAKS``."""
+
+IDENTITIES = {
+    "identities": "Total identities",
+    "images": "Total images",
+    "identities_from_one_source": "Identities from a single source",
+    "identities_from_several_sources": "Identities from several sources",
+    "identities_too_small": "Identities skipped, too few images",
+    "images_per_identity": "Images of an identity, on average",
+}
+"""Figures of ``imagemill.identities`` that the page shows."""
 
 TRANSFORMS = {
     "none": "as it is",
