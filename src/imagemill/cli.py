@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import polars as pl
 import typer
@@ -18,6 +18,9 @@ from imagemill.files import DVC_LOCK
 from imagemill.progress import progress, say
 from imagemill.stage import reported
 from imagemill.tables import CONTENTS
+
+if TYPE_CHECKING:
+    from imagemill.published.prefix import Prefix
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,13 +60,50 @@ def heal() -> None:
     sys.exit(reported(lambda: healing.heal(Path.cwd())))
 
 
+Endpoint = Annotated[str | None, typer.Option(help="Of s3://: URL of a store other than AWS.")]
+Profile = Annotated[str | None, typer.Option(help="Of s3://: a profile of boto3's files.")]
+Anonymous = Annotated[bool, typer.Option(help="Of s3://: sign nothing, for public buckets.")]
+Stale = Annotated[
+    Literal["fail", "remove"],
+    typer.Option(help="When train.rec, train.idx or property lie in the folder."),
+]
+
+
 @app.command()
 def export(
-    dataset: str,
+    dataset: Annotated[
+        str, typer.Argument(help="A packaged dataset, or s3://bucket/prefix of a published one.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to fill; made when it is not there.")],
+    endpoint: Endpoint = None,
+    profile: Profile = None,
+    anonymous: Anonymous = False,
+    stale: Stale = "fail",
 ) -> None:
-    """Turn a packaged ImageFolder into real folders: DIR/<split>/<label>/<file>."""
-    sys.exit(reported(lambda: _export(dataset, to)))
+    """Turn an ImageFolder, packaged or published, into real folders: DIR/<split>/<label>/<file>."""
+
+    def work() -> None:
+        if dataset.startswith("s3://"):
+            _export_published(_prefix("export", dataset, endpoint, profile, anonymous), to, stale)
+        else:
+            _export(dataset, to)
+
+    sys.exit(reported(work))
+
+
+@app.command()
+def verify(
+    address: Annotated[str, typer.Argument(help="s3://bucket/prefix of a published dataset.")],
+    endpoint: Endpoint = None,
+    profile: Profile = None,
+    anonymous: Anonymous = False,
+) -> None:
+    """Compare what lies there with its manifest, and name each difference."""
+
+    def work() -> None:
+        _verify_published(_prefix("verify", address, endpoint, profile, anonymous))
+
+    sys.exit(reported(work))
 
 
 def _build(targets: list[str]) -> None:
@@ -119,6 +159,27 @@ def _export(dataset: str, to: Path) -> None:
                 tar.extractall(to, members, filter="data")
             advance(len(members))
     say(f"export: {len(contents):,} images in {to}")
+
+
+def _prefix(
+    command: str, url: str, endpoint: str | None, profile: str | None, anonymous: bool
+) -> "Prefix":
+    # boto3 takes a quarter of a second to import, which other commands need not wait for.
+    from imagemill.published.prefix import Prefix, bucket  # noqa: PLC0415
+
+    return Prefix(command, bucket(url, endpoint, profile, anonymous))
+
+
+def _export_published(prefix: "Prefix", to: Path, stale: Literal["fail", "remove"]) -> None:
+    from imagemill.published.export import export  # noqa: PLC0415
+
+    export(prefix, to, stale)
+
+
+def _verify_published(prefix: "Prefix") -> None:
+    from imagemill.published.verify import verify  # noqa: PLC0415
+
+    say(verify(prefix))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""A published dataset: objects below a prefix of a bucket, and a manifest that is put last.
+
+Who finds the manifest finds all that it names, whole; where there is none, publishing has not
+come to its end. Readers of an ImageFolder do not look at files of its root.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+
+import polars as pl
+
+from imagemill.about import About
+from imagemill.errors import BuildError
+from imagemill.tables import CONTENTS, Table
+
+FORMAT = 1
+
+PUBLISHED = Table(
+    CONTENTS.file,
+    {
+        **CONTENTS.columns,
+        "etag": pl.String,  # of the object, without quotes: the MD5 of its bytes in most stores
+    },
+    CONTENTS.key,
+)
+"""What a published prefix holds; a member is the object's key below the prefix."""
+
+MANIFEST = PUBLISHED.file
+
+REMOVING = "imagemill-removing.json"
+"""Object that lists the members to be removed, from before the new manifest is put until they are
+gone: whoever publishes after a kill in between still knows that they were ours."""
+
+STALE = ("train.rec", "train.idx", "property")
+"""Files of MXNet's RecordIO: insightface's loader prefers them to the images beside them."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of a published prefix."""
+
+    rows: pl.DataFrame
+    """``PUBLISHED``, sorted by member."""
+    noted: Mapping[str, str]
+    """format, dataset, title, licence, credit, and counts of images and identities."""
+
+
+def encode(rows: pl.DataFrame, dataset: str, about: About) -> bytes:
+    """Return the manifest as a Parquet file; equal rows give equal bytes."""
+    noted = {
+        "format": str(FORMAT),
+        "dataset": dataset,
+        "title": about.title,
+        "licence": about.licence,
+        "credit": about.credit,
+        "images": str(len(rows)),
+        "identities": str(rows["label"].n_unique()),
+    }
+    target = BytesIO()
+    chosen = rows.select(*PUBLISHED.columns).sort(PUBLISHED.key)
+    chosen.write_parquet(target, compression="zstd", row_group_size=65_536, metadata=noted)
+    return target.getvalue()
+
+
+def decode(data: bytes, url: str) -> Manifest:
+    """Return the manifest at ``url``. Raises ``BuildError`` where it is not one of ours."""
+    try:
+        noted = pl.read_parquet_metadata(BytesIO(data))
+        rows = pl.read_parquet(BytesIO(data))
+    except pl.exceptions.PolarsError as error:
+        raise BuildError(f"{url} is damaged or no Parquet file; {_AGAIN}") from error
+    if rows.schema != pl.Schema(PUBLISHED.columns) or "format" not in noted:
+        raise BuildError(f"{url} was not written by imagemill's publish; {_AGAIN}")
+    if int(noted["format"]) > FORMAT:
+        raise BuildError(f"{url} was written by a later imagemill; install that one")
+    if rows["member"].str.contains(_ASTRAY).any():
+        raise BuildError(f"{url} names files outside its own folder; do not trust it")
+    return Manifest(rows, noted)
+
+
+_ASTRAY = r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\\]"
+"""A path with a part that is empty, ``.`` or ``..``."""
+
+_AGAIN = "choose another prefix, or delete that object and publish again"
