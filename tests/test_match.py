@@ -1,23 +1,24 @@
 """Pairs are found exactly, verified, and a matter of two images alone."""
 
 import random
+import shutil
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from PIL.Image import Transpose
 
 from imagemill import match
+from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.match import hamming, verify
+from imagemill.match import verify
 from imagemill.measure.figures import figures
 from imagemill.tables import FACTS, INVERSE, PAIRS, THUMBS, TRANSFORMS
 from tests import draw, make
@@ -56,10 +57,22 @@ def measured(images: dict[str, Image.Image]) -> tuple[pl.DataFrame, pl.DataFrame
     return make.frame(FACTS, *facts), THUMBS.frame(thumbs)
 
 
+def find(
+    facts: pl.DataFrame,
+    thumbs: pl.DataFrame,
+    config: match.Config = CONFIG,
+    memo: Path | None = None,
+    engine: Engine = make.INLINE,
+) -> pl.DataFrame:
+    """The pairs, from what ``memo`` remembers; from nothing where none is given."""
+    with TemporaryDirectory() as fresh:
+        return match.find(facts, thumbs, config, match.known(memo or Path(fresh), config), engine)
+
+
 def pairs(images: dict[str, Image.Image], **given: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """The pairs found, by the names of their images, each the way round it was found."""
     names = {make.digest(name): name for name in images}
-    found = match.find(*measured(images), CONFIG.model_copy(update=given))
+    found = find(*measured(images), CONFIG.model_copy(update=given))
     assert found.schema == pl.Schema(PAIRS.columns)
     assert (found["a"] < found["b"]).all()
     return {(names[r["a"]], names[r["b"]]): r for r in found.iter_rows(named=True)}
@@ -67,64 +80,6 @@ def pairs(images: dict[str, Image.Image], **given: Any) -> dict[tuple[str, str],
 
 def together(found: dict[tuple[str, str], Any]) -> set[frozenset[str]]:
     return {frozenset(pair) for pair in found}
-
-
-# Hamming distance
-
-
-def planted(seed: int, count: int) -> np.ndarray:
-    """Random hashes, half of them near another one."""
-    numbers = np.random.default_rng(seed)
-    hashes = numbers.integers(0, 2**64, count, dtype=np.uint64)
-    flips = np.zeros(count // 2, np.uint64)
-    for _ in range(14):
-        flips ^= np.uint64(1) << numbers.integers(0, 64, count // 2, dtype=np.uint64)
-    few = numbers.integers(0, 2**64, count // 2, dtype=np.uint64)
-    hashes[: count // 2] = hashes[count // 2 : 2 * (count // 2)] ^ (flips & few)
-    return hashes
-
-
-def brute(base: np.ndarray, query: np.ndarray, radius: int) -> set[tuple[int, int, int]]:
-    found = set()
-    for place, each in enumerate(base):
-        distance = np.bitwise_count(query ^ each)
-        found |= {(place, int(at), int(distance[at])) for at in np.flatnonzero(distance <= radius)}
-    return found
-
-
-def near(base: np.ndarray, query: np.ndarray, radius: int) -> list[tuple[int, int, int]]:
-    chunks = hamming.near(base, query, radius)
-    return [tuple(map(int, row)) for chunk in chunks for row in zip(*chunk, strict=True)]
-
-
-@pytest.mark.parametrize("radius", [0, 3, 8])
-def test_near_hashes_are_those_of_a_full_comparison(radius):
-    hashes = planted(radius, 20_000)
-    found = near(hashes, hashes, radius)
-    assert len(found) == len(set(found))
-    assert set(found) == brute(hashes, hashes, radius)
-    assert len(found) > 20_000 or radius < 3
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.integers(0, 63), st.integers(0, 16))
-@settings(max_examples=60)
-def test_no_near_hash_is_missed_at_any_radius(numbers, bit, radius):
-    base = np.array([*numbers, 0, 2**64 - 1], np.uint64)
-    query = base ^ np.uint64(1 << bit)
-    for _ in range(radius):
-        bit = (bit * 5 + 7) % 64
-        query ^= np.uint64(1 << bit)
-    assert sorted(near(base, query, radius)) == sorted(brute(base, query, radius))
-
-
-def test_many_equal_hashes_are_compared_in_bounded_memory():
-    equal = np.full(5_000, 12345, np.uint64)
-    total, largest = 0, 0
-    for chunk in hamming.near(equal, equal, 0):
-        total += len(chunk[0])
-        largest = max(largest, len(chunk[0]))
-    assert total == 5_000**2
-    assert largest <= hamming.CHUNK
 
 
 # Verification
@@ -149,7 +104,8 @@ def test_the_score_is_one_for_equals_and_for_shifted_ones_and_low_for_others():
     crops = [whole[4:36, 4:36], whole[2:34, 6:38], whole[0:32, 4:36], 255 - whole[4:36, 4:36]]
     stack = np.stack(crops)
     zero = np.zeros(4, int)
-    same, shifted, beyond, negative = verify.scores(stack, zero, np.arange(4), "none")
+    batch = verify.Batch(stack[zero], stack, "none")
+    same, shifted, beyond, negative = verify.scores(batch)
     assert same == 1
     assert shifted > 0.95
     assert beyond < 0.6
@@ -159,9 +115,10 @@ def test_the_score_is_one_for_equals_and_for_shifted_ones_and_low_for_others():
 def test_a_score_does_not_depend_on_what_is_scored_beside_it():
     stack = np.stack([np.asarray(draw.photo(n, 32, 32).convert("L")) for n in range(20)])
     left, right = (np.array(side) for side in zip(*combinations(range(20), 2), strict=True))
-    together = verify.scores(stack, left, right, "rot90")
+    together = verify.scores(verify.Batch(stack[left], stack[right], "rot90"))
     rows = (slice(i, i + 1) for i in range(len(left)))
-    alone = [verify.scores(stack, left[row], right[row], "rot90")[0] for row in rows]
+    batches = (verify.Batch(stack[left[row]], stack[right[row]], "rot90") for row in rows)
+    alone = [verify.scores(batch)[0] for batch in batches]
     assert (together == alone).all()
 
 
@@ -274,21 +231,101 @@ def family(seed: int) -> dict[str, Image.Image]:
 def test_pairs_do_not_depend_on_the_order_or_the_presence_of_other_images(seed):
     images = family(seed)
     facts, thumbs = measured(images)
-    everything = match.find(facts, thumbs, CONFIG)
+    everything = find(facts, thumbs)
     shuffled = (frame.sample(fraction=1, shuffle=True, seed=seed) for frame in (facts, thumbs))
-    assert match.find(*shuffled, CONFIG).equals(everything)
+    assert find(*shuffled).equals(everything)
     chance = random.Random(seed)
     for _ in range(6):
         some = pl.Series([make.digest(n) for n in chance.sample(sorted(images), len(images) // 2)])
         here = [frame.filter(pl.col("digest").is_in(some.implode())) for frame in (facts, thumbs)]
         both = pl.col("a").is_in(some.implode()) & pl.col("b").is_in(some.implode())
-        assert match.find(*here, CONFIG).equals(everything.filter(both))
+        assert find(*here).equals(everything.filter(both))
+
+
+def only(frames: tuple[pl.DataFrame, pl.DataFrame], names: list[str]) -> list[pl.DataFrame]:
+    digests = pl.Series([make.digest(name) for name in names], dtype=pl.String)
+    return [frame.filter(pl.col("digest").is_in(digests.implode())) for frame in frames]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_build_that_remembers_finds_what_a_build_from_nothing_finds(tmp_path, seed):
+    """Images come, go and come back; now and then the memo is gone."""
+    images = family(seed)
+    frames = measured(images)
+    chance = random.Random(seed)
+    for step in range(8):
+        some = chance.sample(sorted(images), chance.randint(0, len(images)))
+        if step == 5:
+            shutil.rmtree(tmp_path)
+        assert find(*only(frames, some), memo=tmp_path).equals(find(*only(frames, some)))
+
+
+def test_an_image_that_comes_back_is_compared_with_what_came_in_between(tmp_path):
+    image = photograph("chelsea.png")
+    images = {"a": image, "b": recompressed(image), "c": photograph("coffee.png")}
+    frames = measured(images)
+    for names, count in ((["a", "c"], 0), (["b", "c"], 0), (["a", "b", "c"], 1)):
+        assert len(find(*only(frames, names), memo=tmp_path)) == count
+
+
+def test_only_new_pictures_are_compared(tmp_path, capsys):
+    frames = measured(family(0))
+    names = sorted(family(0))
+    find(*only(frames, names[:-1]), memo=tmp_path)
+    capsys.readouterr()
+    find(*frames, memo=tmp_path)
+    assert ": 1 compared, " in capsys.readouterr().err
+    find(*frames, memo=tmp_path)
+    assert ": 0 compared, " in capsys.readouterr().err
+
+
+def test_what_other_images_left_in_the_memo_does_no_harm(tmp_path):
+    """Two datasets share a memo: images of one were never compared with those of the other."""
+    images = family(1)
+    frames = measured(images)
+    names = sorted(images)
+    for part in (names[::2], names[1::2]):
+        find(*only(frames, part), memo=tmp_path)
+    assert find(*frames, memo=tmp_path).equals(find(*frames))
+
+
+def test_a_damaged_memo_is_forgotten(tmp_path):
+    frames = measured(family(2))
+    expected = find(*frames, memo=tmp_path)
+    (file,) = tmp_path.glob("match-*/*.parquet")
+    file.write_bytes(file.read_bytes()[:-20])
+    assert find(*frames, memo=tmp_path).equals(expected)
+
+
+def test_the_memo_keeps_few_sets_of_pictures(tmp_path):
+    images = family(3)
+    frames = measured(images)
+    for count in range(1, 9):
+        find(*only(frames, sorted(images)[:count]), memo=tmp_path)
+    assert len(list(tmp_path.glob("match-*/*"))) == 4
+
+
+@pytest.mark.parametrize("change", [{"radius": 9}, {"min_score": 0.5}, {"min_texture": 1.0}])
+def test_other_limits_have_a_memory_of_their_own(tmp_path, change):
+    images = {name: photograph(name) for name in PHOTOGRAPHS}
+    images |= {f"{name} again": each.crop((9, 9, 290, 290)) for name, each in images.items()}
+    frames = measured(images)
+    find(*frames, memo=tmp_path)
+    other = CONFIG.model_copy(update=change)
+    assert find(*frames, other, memo=tmp_path).equals(find(*frames, other))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_pairs_are_equal_on_every_engine(monkeypatch, count):
+    monkeypatch.setattr(match, "BATCH", 3)
+    frames = measured(family(0))
+    assert find(*frames, engine=make.workers(count)).equals(find(*frames))
 
 
 def test_unreadable_images_have_no_pairs_and_no_images_give_none():
     facts = make.frame(FACTS, {"digest": make.digest("x"), "reason": "corrupt", "pixels": None})
-    assert match.find(facts, THUMBS.frame(), CONFIG).is_empty()
-    assert match.find(FACTS.frame(), THUMBS.frame(), CONFIG).is_empty()
+    assert find(facts, THUMBS.frame()).is_empty()
+    assert find(FACTS.frame(), THUMBS.frame()).is_empty()
 
 
 @pytest.mark.parametrize("pixels", ["same", None])
@@ -299,14 +336,14 @@ def test_more_pairs_than_can_be_worked_with_are_refused_by_name(monkeypatch, pix
     rows = [{**made, "digest": make.digest(n), "pixels": pixels or n} for n in names]
     thumbs = THUMBS.frame([{"digest": r["digest"], "thumb": r["thumb"]} for r in rows])
     with pytest.raises(BuildError, match=f"look like image {min(map(make.digest, names))}"):
-        match.find(make.frame(FACTS, *rows), thumbs, CONFIG)
+        find(make.frame(FACTS, *rows), thumbs)
 
 
 def test_many_images_of_one_picture_are_verified_once():
     made = figures(draw.photo(1))
     rows = [{**made, "digest": make.digest(f"{n}"), "pixels": f"{n}"} for n in range(600)]
     thumbs = THUMBS.frame([{"digest": r["digest"], "thumb": r["thumb"]} for r in rows])
-    found = match.find(make.frame(FACTS, *rows), thumbs, CONFIG)
+    found = find(make.frame(FACTS, *rows), thumbs)
     assert len(found) == 600 * 599 // 2
     assert found.unique(["a", "b"]).height == len(found)
     assert set(found["score"]) == {1.0}

@@ -7,8 +7,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -57,6 +58,10 @@ class Engine:
         finally:
             for future in waiting:  # of a build that ends early, by an error here or outside
                 future.cancel()
+
+
+HANDS = Engine(partial(ThreadPoolExecutor, 4), ahead=8)
+"""Threads of this process: while one waits for a disk, another works."""
 
 
 def processes(workers: int | None) -> Executor:

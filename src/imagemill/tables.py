@@ -51,10 +51,14 @@ class Table:
 
         No rows when there is none, or when an earlier version wrote it with other columns.
         """
+        return self.lazy(folder).collect()
+
+    def lazy(self, folder: Path) -> pl.LazyFrame:
+        """Return what ``last`` returns, of which only what is asked for is read."""
         path = folder / self.file
         if not path.exists() or pl.read_parquet_schema(path) != dict(self.columns):
-            return self.frame()
-        return self.read(folder)
+            return self.frame().lazy()
+        return pl.scan_parquet(path).select(*self.columns)
 
 
 def write_side_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:

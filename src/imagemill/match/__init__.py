@@ -1,10 +1,11 @@
 """Find the pairs of images that show the same thing, and verify each.
 
 Whether two images are a pair depends on those two alone, so that a build after any edit finds
-what a build from nothing finds.
+what a build from nothing finds, and what earlier builds compared need not be compared again.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -13,12 +14,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from imagemill.config import Section
+from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.match import hamming, verify
-from imagemill.progress import say
+from imagemill.match import verify
+from imagemill.match.candidates import NEAR, candidates
+from imagemill.match.hamming import TooManyError
+from imagemill.match.known import Known
+from imagemill.match.pictures import Pictures, pictures
+from imagemill.memo import fingerprint
+from imagemill.progress import progress, say
 from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
+VERSION = 1  # of pairs and scores; raise it when the code here gives others
 MOST = 20_000_000  # pairs that a build can work with: a few GB
+BATCH = 8192  # candidates that a worker verifies at a time: 16 MB
+
+PAIRED = {**NEAR, "score": pl.Float32}
+"""Candidates with the score of their verification."""
 
 
 class Config(Section):
@@ -32,14 +44,23 @@ class Config(Section):
     """Standard deviation of a thumbnail, 0..255, below which only equal pixels are a match."""
 
 
-def find(facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config) -> pl.DataFrame:
+def known(root: Path, config: Config) -> Known:
+    """Return what the memo in ``root`` remembers of matching under this config."""
+    parts = {"numpy": np.__version__, **config.model_dump(mode="json")}
+    return Known(root, fingerprint("match", VERSION, **parts))
+
+
+def find(
+    facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config, remembered: Known, engine: Engine
+) -> pl.DataFrame:
     """Return all verified pairs among distinct readable images, as ``tables.PAIRS``.
 
-    Raises ``BuildError`` when they are too many to work with.
+    Only pairs with a picture that ``remembered`` does not know are looked for, and all are added
+    to it. Raises ``BuildError`` when they are too many to work with.
     """
     readable = facts.filter(pl.col("reason").is_null()).sort("digest")
     same = same_pixels(readable)
-    alike = perceptual(readable, thumbs, config)
+    alike = perceptual(readable, thumbs, config, remembered, engine)
     known = alike.join(same, on=["a", "b"], how="anti")
     say(f"match: {len(same):,} pairs of equal pixels, {len(known):,} verified perceptual pairs")
     return pl.concat([same, known]).sort("a", "b")
@@ -60,87 +81,85 @@ def same_pixels(facts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def perceptual(facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config) -> pl.DataFrame:
+def perceptual(
+    facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config, remembered: Known, engine: Engine
+) -> pl.DataFrame:
     """Return the pairs whose hashes are near under a rotation or mirror, and that verify."""
-    pictures = _pictures(facts.join(thumbs, on="digest", how="inner"), config.min_texture)
-    hashes = pictures["phash"].explode().to_numpy().reshape(-1, len(TRANSFORMS))
-    found = pl.concat(_verified(_stack(pictures["thumb"]), hashes, config))
-    best = found.sort("left", "right", pl.col("score").neg(), "distance", "number").unique(
-        ["left", "right"], keep="first", maintain_order=True
-    )
-    return _of_images(best, pictures["digests"])
+    images = facts.select("digest", "phash").join(thumbs, on="digest").sort("digest")
+    shown = pictures(images, config.min_texture)
+    names = shown.names.to_frame("digest").with_row_index("row").cast({"row": pl.Int64})
+    known = names.join(remembered.best(shown.names), on="digest", how="left", maintain_order="left")
+    new = known.filter(pl.col("near").is_null())["row"].to_numpy()
+    found = pl.concat([_remembered(known), _verified(shown, new, config, engine)])
+    if len(new):
+        remembered.keep(_near_by_name(found, names))
+    say(f"match: {len(names):,} pictures: {len(new):,} compared, {len(names) - len(new):,} known")
+    return _of_images(found, shown.digests)
 
 
-def _pictures(images: pl.DataFrame, least: float) -> pl.DataFrame:
-    """Return one row a distinct thumbnail that has texture, with its hashes and images.
-
-    Sorted by thumbnail: hash, score and which of two comes first depend on nothing else.
-    """
-    distinct = images.group_by("thumb").agg(
-        pl.col("phash").first(), pl.col("digest").sort().alias("digests")
-    )
-    spread = verify.texture(_stack(distinct["thumb"]))
-    return distinct.filter(pl.Series(spread >= least, dtype=pl.Boolean)).sort("thumb")
+def _remembered(known: pl.DataFrame) -> pl.DataFrame:
+    """Return the remembered pairs, as ``PAIRED``, of pictures that are there."""
+    rows = known.select(left="row", near="near").filter(pl.col("near").list.len() > 0)
+    pairs = rows.explode("near").unnest("near")
+    names = known.select(name="digest", right="row")
+    return pairs.join(names, on="name").select(*PAIRED)
 
 
-def _stack(thumbs: pl.Series) -> verify.Thumbs:
-    flat = np.frombuffer(b"".join(thumbs), np.uint8)
-    return flat.reshape(-1, verify.SIDE, verify.SIDE)
-
-
-_NEAR = {"left": pl.Int64, "right": pl.Int64, "number": pl.Int64, "distance": pl.Int64}
+def _near_by_name(pairs: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Return every picture with its ``PAIRED``, in the form of ``known.SCHEMA``."""
+    others = names.select(name="digest", right="row")
+    named = pairs.join(others, on="right").sort("left", "right")
+    near = named.group_by("left").agg(near=pl.struct("name", "number", "distance", "score"))
+    rows = names.join(near, left_on="row", right_on="left", how="left").sort("digest")
+    return rows.select("digest", pl.col("near").fill_null([]))
 
 
 def _verified(
-    stack: verify.Thumbs, hashes: NDArray[np.uint64], config: Config
-) -> Iterator[pl.DataFrame]:
-    """Yield the near pictures that verify: ``right`` under transform ``number`` is ``left``.
+    shown: Pictures, new: NDArray[np.int64], config: Config, engine: Engine
+) -> pl.DataFrame:
+    """Return the pairs with a ``new`` picture that are near and verify, as ``PAIRED``.
 
-    A picture is near itself: several images may have it.
+    Of the transforms under which two pictures do, the best score counts.
     """
-    own = np.arange(len(stack))
-    alone = {"left": own, "right": own, "number": 0 * own, "distance": 0 * own}
-    for part in (pl.DataFrame(alone, _NEAR), *_near(hashes, config.radius)):
-        scored = part.with_columns(_scores(stack, part))
-        yield scored.filter(pl.col("score") >= config.min_score)
+    try:
+        near = candidates(shown.hashes, new, config.radius, MOST)
+    except TooManyError as error:
+        raise BuildError(
+            f"match: more than {MOST:,} pairs of images have near hashes, many of them "
+            f"look like image {shown.digests[error.index][0]}. Leave such images out with "
+            "`sources.<name>.exclude`, raise `match.min_texture` or lower `match.radius`."
+        ) from error
+    scored = pl.concat([pl.DataFrame(schema=PAIRED), *_scored(shown, near, engine)])
+    verified = scored.filter(pl.col("score") >= config.min_score)
+    best = verified.sort("left", "right", pl.col("score").neg(), "distance", "number")
+    return best.unique(["left", "right"], keep="first", maintain_order=True)
 
 
-def _near(hashes: NDArray[np.uint64], radius: int) -> Iterator[pl.DataFrame]:
-    """Yield row numbers ``left`` < ``right`` that are near under transform ``number``, each once.
-
-    The hash of a turned image is not exactly the turned hash (its median may move), so each pair
-    is compared both ways round and the smaller distance counts.
-    """
-    for number, inverse in enumerate(INVERSE):
-        for one, other, distance in hamming.near(hashes[:, 0], hashes[:, number], radius):
-            back = np.bitwise_count(hashes[other, 0] ^ hashes[one, inverse]).astype(np.int64)
-            swapped = one > other
-            found = {
-                "left": np.where(swapped, other, one),
-                "right": np.where(swapped, one, other),
-                "number": np.where(swapped, inverse, number),
-                "distance": np.minimum(distance, back),
-            }
-            # What is near both ways round comes twice; the swapped one is left out.
-            once = (one != other) & ~(swapped & (back <= radius))
-            yield pl.DataFrame(found, _NEAR).filter(pl.Series(once))
+def _scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.DataFrame]:
+    """Yield the candidates with their scores, in batches of one transform."""
+    parts = [
+        part
+        for _, each in near.group_by("number", maintain_order=True)
+        for part in each.iter_slices(BATCH)
+    ]
+    batches = (_batch(shown, part) for part in parts)
+    with progress("match", len(near), "candidates") as advance:
+        results = engine.map(verify.scores, batches if len(parts) > 1 else list(batches))
+        for part, scores in zip(parts, results, strict=True):
+            yield part.with_columns(pl.Series("score", scores)).select(*PAIRED)
+            advance(len(part))
 
 
-def _scores(stack: verify.Thumbs, near: pl.DataFrame) -> pl.Series:
-    found = np.empty(len(near), np.float32)
-    left, right = near["left"].to_numpy(), near["right"].to_numpy()
-    for number, transform in enumerate(TRANSFORMS):
-        rows = np.flatnonzero(near["number"].to_numpy() == number)
-        found[rows] = verify.scores(stack, left[rows], right[rows], transform)
-    return pl.Series("score", found)
+def _batch(shown: Pictures, part: pl.DataFrame) -> verify.Batch:
+    left, right = (shown.stack(part[side].to_numpy()) for side in ("left", "right"))
+    return verify.Batch(left, right, TRANSFORMS[int(part["number"][0])])
 
 
 def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
     """Return the pairs of images, as ``tables.PAIRS``, for pairs of the pictures they have."""
     members = digests.to_frame("one").with_row_index("at").cast({"at": pl.Int64})
-    others = members.rename({"one": "other"})
-    both = pairs.join(members, left_on="left", right_on="at")
-    both = both.join(others, left_on="right", right_on="at")
+    both = pl.concat([pairs, _equal(members)]).join(members, left_on="left", right_on="at")
+    both = both.join(members.rename({"one": "other"}), left_on="right", right_on="at")
     product = pl.col("one").list.len().cast(pl.Int64) * pl.col("other").list.len()
     _refuse_too_many(both.select(pl.col("one").list.first().alias("digest"), pairs=product))
     each = both.explode("one", empty_as_null=False).explode("other", empty_as_null=False)
@@ -154,6 +173,15 @@ def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
         _transform(turned=pl.col("one") > pl.col("other")).alias("transform"),
         pl.col("score"),
     ).select(*PAIRS.columns)
+
+
+def _equal(members: pl.DataFrame) -> pl.DataFrame:
+    """Return the pictures that several images have, each as a pair with itself, as ``PAIRED``."""
+    shared = members.filter(pl.col("one").list.len() > 1)
+    zero = pl.lit(0, pl.Int64)
+    return shared.select(
+        left="at", right="at", number=zero, distance=zero, score=pl.lit(1, pl.Float32)
+    )
 
 
 def _transform(turned: pl.Expr) -> pl.Expr:

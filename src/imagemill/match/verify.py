@@ -5,6 +5,7 @@ and enlargements of either: a crop is an enlarged part of the other. Gradients f
 and large flat areas, which make different pictures look alike.
 """
 
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -32,21 +33,31 @@ def turned(thumbs: Thumbs, transform: str) -> Thumbs:
 
 def texture(thumbs: Thumbs) -> NDArray[np.float64]:
     """Return the standard deviation, 0..255, of each thumbnail."""
-    parts = [part.std(axis=(1, 2)) for part in _chunks(thumbs)]
+    parts = [_deviation(part.reshape(len(part), -1).astype(np.int32)) for part in _chunks(thumbs)]
     return np.concatenate([np.empty(0), *parts])
 
 
-def scores(
-    stack: Thumbs, left: NDArray[np.int64], right: NDArray[np.int64], transform: str
-) -> NDArray[np.float32]:
-    """Return the likeness -1..1, to 4 decimals, of each ``left`` with its turned ``right``.
+def _deviation(levels: NDArray[np.int32]) -> NDArray[np.float64]:
+    count = levels.shape[1]
+    sums = levels.sum(axis=1, dtype=np.int64)
+    squares = np.einsum("ij,ij->i", levels, levels).astype(np.int64)
+    spread: NDArray[np.float64] = np.sqrt(count * squares - sums**2) / count
+    return spread
 
-    ``left`` and ``right`` are row numbers of ``stack`` (n, 32, 32).
-    """
-    parts = [
-        _best(stack[one], turned(stack[other], transform))
-        for one, other in zip(_chunks(left), _chunks(right), strict=True)
-    ]
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs to verify: ``right`` under ``transform`` is to be ``left``, (n, 32, 32) both."""
+
+    left: Thumbs
+    right: Thumbs
+    transform: str
+
+
+def scores(batch: Batch) -> NDArray[np.float32]:
+    """Return the likeness -1..1, to 4 decimals, of each pair."""
+    sides = zip(_chunks(batch.left), _chunks(turned(batch.right, batch.transform)), strict=True)
+    parts = [_best(left, right) for left, right in sides]
     return np.concatenate([np.empty(0), *parts]).round(4).astype(np.float32)
 
 
