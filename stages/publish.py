@@ -7,6 +7,5 @@ from imagemill.stage import Paths, stage
 @stage
 def main(config: publish.Config, paths: Paths) -> None:
     """Read the package; bring the prefix up to it, and write the receipt."""
-    folder = paths.of("package") / "imagefolder"
-    receipt = publish.publish(folder, config, paths.dataset, paths.local)
+    receipt = publish.publish(config, paths.root, paths.dataset, paths.local)
     publish.write(paths.out, receipt)

@@ -83,12 +83,15 @@ class Target:
             {"to": target, "mode": mode, "stale": stale, "about": ABOUT}
         )
 
+    @property
+    def folder(self) -> Path:
+        """Where the package of the dataset ``faces`` lies."""
+        return self.root / "data/faces/package/imagefolder"
+
     def publish(self, files: Mapping[str, bytes] | None = None, **given: Any) -> dict[str, Any]:
-        folder = self.root / "package"
         if files is not None:
-            package(folder, files)
-        dataset = given.pop("dataset", "faces")
-        return publish.publish(folder, self.config(**given), dataset, self.root / "local")
+            package(self.folder, files)
+        return publish.publish(self.config(**given), self.root, "faces", self.root / "local")
 
     def objects(self, prefix: str = "sets/faces/") -> dict[str, bytes]:
         found: dict[str, bytes] = {}

@@ -45,7 +45,7 @@ def test_every_image_and_a_manifest_that_names_it_are_published(target):
     objects = target.objects()
     assert images(objects) == files
     manifest = decode(objects[MANIFEST], "here")
-    local = CONTENTS.read(target.root / "package")
+    local = CONTENTS.read(target.folder)
     assert manifest.rows.drop("etag").equals(local)
     assert manifest.noted["title"] == "Faces"
     assert {k: manifest.noted[k] for k in ("images", "identities")} == {
@@ -146,7 +146,8 @@ import sys
 from pathlib import Path
 from imagemill import publish
 config = publish.Config.model_validate_json(sys.argv[2])
-publish.publish(Path(sys.argv[1]) / "package", config, "faces", Path(sys.argv[1]) / "local")
+root = Path(sys.argv[1])
+publish.publish(config, root, "faces", root / "local")
 """
 
 
@@ -162,7 +163,7 @@ def start(target: Target) -> "subprocess.Popen[bytes]":
 def test_a_publish_that_is_killed_again_and_again_repeats_only_what_was_in_flight(target, proxy):
     chance = random.Random(7)
     files = photos(1200)
-    package(target.root / "package", files)
+    package(target.folder, files)
     kills = 0
     for _ in range(5):
         process = start(target)
@@ -383,7 +384,9 @@ def test_a_prefix_beside_one_that_is_published_is_another(target):
 
 def test_a_prefix_of_another_dataset_is_not_replaced(target):
     target.publish(photos(10))
-    said = refused(lambda: target.publish(photos(4), dataset="cars"))
+    package(target.root / "data/cars/package/imagefolder", photos(4))
+    local = target.root / "local"
+    said = refused(lambda: publish.publish(target.config(), target.root, "cars", local))
     assert "dataset faces is published there, and cars would replace it" in said
     assert len(images(target.objects())) == 10
 
@@ -452,21 +455,22 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(target, proxy, capfd):
 
 def test_what_is_not_configured_is_not_published(tmp_path):
     config = publish.Config(to=None, mode="sync", stale="fail", about=ABOUT)
-    receipt = publish.publish(tmp_path / "nowhere", config, "faces", tmp_path)
+    receipt = publish.publish(config, tmp_path, "faces", tmp_path)
     assert receipt == {"published": None}
 
 
 def test_only_an_imagefolder_in_packs_can_be_published(target):
-    said = refused(target.publish)
-    assert "only an ImageFolder can be published. Choose `package: imagefolder`" in said
-    folder = package(target.root / "package", photos(4))
+    assert "Build it with `dvc repro package@faces`" in refused(target.publish)
+    folder = package(target.folder, photos(4))
     for path in folder.glob("*.tar"):
         path.unlink()
+    assert "holds no packs" in refused(target.publish)
+    (folder / "id00000").mkdir()
     assert "unpacked=false" in refused(target.publish)
 
 
 def test_a_damaged_pack_is_named_and_no_manifest_is_put(target):
-    folder = package(target.root / "package", photos(40))
+    folder = package(target.folder, photos(40))
     damaged = sorted(folder.glob("*.tar"))[0]
     data = bytearray(damaged.read_bytes())
     data[600] ^= 1
@@ -476,11 +480,14 @@ def test_a_damaged_pack_is_named_and_no_manifest_is_put(target):
 
 
 def test_packs_that_are_not_of_the_manifest_are_told_apart(target):
-    folder = package(target.root / "package", photos(40))
+    folder = package(target.folder, photos(40))
     kept = CONTENTS.read(folder)
     package(folder, {f"x{key}": data for key, data in photos(40).items()})
     CONTENTS.write(folder, kept)
-    assert "no pack begins with id00000/0.jpg" in refused(target.publish)
+    said = refused(target.publish)
+    assert "is damaged or cut short" in said
+    assert "`dvc repro package@faces`" in said
+    assert not target.objects()
 
 
 @pytest.mark.parametrize("average", [1024, 8192, 1 << 26])

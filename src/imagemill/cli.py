@@ -3,21 +3,18 @@
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import polars as pl
 import typer
 
 from imagemill import heal as healing
 from imagemill import scaffold
 from imagemill.config.project import Project
-from imagemill.errors import BuildError, suggest
+from imagemill.errors import BuildError
 from imagemill.files import DVC_LOCK
-from imagemill.progress import progress, say
+from imagemill.progress import say
 from imagemill.stage import reported
-from imagemill.tables import CONTENTS
 
 if TYPE_CHECKING:
     from imagemill.published.prefix import Prefix
@@ -79,21 +76,34 @@ def export(
     profile: Profile = None,
     anonymous: Anonymous = False,
     stale: Stale = "fail",
+    check: Annotated[
+        bool, typer.Option("--check", help="Read what is there, whatever its time stamp.")
+    ] = False,
 ) -> None:
-    """Turn an ImageFolder, packaged or published, into real folders: DIR/<split>/<label>/<file>."""
+    """Turn an ImageFolder, packaged or published, into real folders: DIR/[<split>/]<label>/<file>.
+
+    Goes on where an earlier run was. A file that is there is trusted by its length and time stamp,
+    which export makes of the checksum; any other is read. Removes what an earlier export put.
+    """
 
     def work() -> None:
         if dataset.startswith("s3://"):
-            _export_published(_prefix("export", dataset, endpoint, profile, anonymous), to, stale)
+            prefix = _prefix("export", dataset, endpoint, profile, anonymous)
+            _export_published(prefix, to, stale, check=check)
         else:
-            _export(dataset, to)
+            _export(dataset, to, stale, check=check)
 
     sys.exit(reported(work))
 
 
 @app.command()
 def verify(
-    address: Annotated[str, typer.Argument(help="s3://bucket/prefix of a published dataset.")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="A folder that was exported, a packaged dataset, or s3://bucket/prefix."
+        ),
+    ],
     endpoint: Endpoint = None,
     profile: Profile = None,
     anonymous: Anonymous = False,
@@ -101,7 +111,10 @@ def verify(
     """Compare what lies there with its manifest, and name each difference."""
 
     def work() -> None:
-        _verify_published(_prefix("verify", address, endpoint, profile, anonymous))
+        if address.startswith("s3://"):
+            _verify_published(_prefix("verify", address, endpoint, profile, anonymous))
+        else:
+            _verify(address)
 
     sys.exit(reported(work))
 
@@ -143,22 +156,20 @@ def _built(root: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def _export(dataset: str, to: Path) -> None:
-    package = Path("data") / dataset / "package" / "imagefolder"
-    if not package.exists():
-        known = [path.parents[2].name for path in Path("data").glob("*/package/imagefolder")]
-        raise BuildError(
-            f"{package} is not there{suggest(dataset, known)} "
-            f"Build it with `dvc repro package@{dataset}`, or fetch it with `dvc pull`."
-        )
-    contents = pl.read_parquet(package / CONTENTS.file)
-    with progress("export", len(contents), "images") as advance:
-        for pack in sorted(package.glob("*.tar")):
-            with tarfile.open(pack, "r:") as tar:
-                members = tar.getmembers()
-                tar.extractall(to, members, filter="data")
-            advance(len(members))
-    say(f"export: {len(contents):,} images in {to}")
+def _export(dataset: str, to: Path, stale: Literal["fail", "remove"], *, check: bool) -> None:
+    from imagemill import export, packaged  # noqa: PLC0415
+
+    export.export(packaged.find(Path(), dataset), to, stale, check=check)
+
+
+def _verify(address: str) -> None:
+    """Verify the package of a dataset of that name, or else the folder."""
+    from imagemill import packaged, verify  # noqa: PLC0415
+
+    if packaged.is_dataset(Path(), address):
+        say(verify.dataset(Path(), address))
+    else:
+        say(verify.folder(Path(address)))
 
 
 def _prefix(
@@ -170,10 +181,12 @@ def _prefix(
     return Prefix(command, bucket(url, endpoint, profile, anonymous))
 
 
-def _export_published(prefix: "Prefix", to: Path, stale: Literal["fail", "remove"]) -> None:
+def _export_published(
+    prefix: "Prefix", to: Path, stale: Literal["fail", "remove"], *, check: bool
+) -> None:
     from imagemill.published.export import export  # noqa: PLC0415
 
-    export(prefix, to, stale)
+    export(prefix, to, stale, check=check)
 
 
 def _verify_published(prefix: "Prefix") -> None:

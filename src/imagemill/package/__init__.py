@@ -44,9 +44,9 @@ class Config(Section):
 def contents(manifest: pl.DataFrame) -> pl.DataFrame:
     """Return the kept samples with what a package says of them, safe as file names.
 
-    ``part`` is the split ("all" where there is none), ``folder`` is part/label, ``class`` the
-    position of the label, ``name`` unique in its folder. Raises ``BuildError`` when nothing is
-    kept, or two things would share a folder or file.
+    ``part`` is the split ("all" where there is none), ``folder`` is part/label, or label alone
+    where no sample has a split, ``class`` the position of the label, ``name`` unique in its
+    folder. Raises ``BuildError`` when nothing is kept, or two things would share a folder or file.
     """
     kept = manifest.filter(verdict="keep").sort("sample")
     if kept.is_empty():
@@ -61,8 +61,9 @@ def contents(manifest: pl.DataFrame) -> pl.DataFrame:
     )
     _refuse_shared_folders(kept.select(pl.col("split").fill_null("all"), folder="part"))
     _refuse_shared_folders(kept.select("label", folder="_safe"))
-    folder = pl.concat_str("part", pl.lit("/"), "_safe").alias("folder")
-    named = kept.with_columns(folder, _safe(pl.col("name")).alias("name"))
+    undivided = kept["split"].null_count() == len(kept)
+    folder = pl.col("_safe") if undivided else pl.concat_str("part", pl.lit("/"), "_safe")
+    named = kept.with_columns(folder.alias("folder"), _safe(pl.col("name")).alias("name"))
     hashed = pl.format("{}_{}", "name", pl.col("digest").str.head(16))
     name = pl.when(_shared()).then(hashed).otherwise("name").alias("name")
     return _checked(named.with_columns(name).drop("_safe"))

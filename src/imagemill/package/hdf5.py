@@ -21,6 +21,7 @@ from imagemill.errors import BuildError
 from imagemill.files import replacing
 from imagemill.package import contract
 from imagemill.progress import progress
+from imagemill.tables import CONTENTS
 
 BATCH = 128  # images held in memory a worker
 FILE = "dataset.h5"
@@ -107,6 +108,15 @@ def _write_column(file: h5py.File, name: str, values: Any) -> None:
 
 def _image_bytes(config: Config) -> int:
     return config.width * config.height * {"L": 1, "RGB": 3}[config.mode]
+
+
+def reread(folder: Path) -> int:
+    """Read back what ``write`` wrote to ``folder``, as ``verify`` does; return how many images."""
+    row = pl.col("member").str.extract(r"(\d+)$").cast(pl.Int64)
+    part = pl.col("member").str.extract(r"^(.*)_images/\d+$").alias("part")
+    listed = CONTENTS.read(folder).with_columns(part).sort("part", row)
+    verify(folder / FILE, listed)
+    return len(listed)
 
 
 def verify(path: Path, listed: pl.DataFrame) -> None:

@@ -1,4 +1,7 @@
-"""ImageFolder: ``<split>/<label>/<file>``, as packs that ``tar`` or ``imagemill export`` unpack."""
+"""ImageFolder: packs of ``<split>/<label>/<file>`` that ``tar`` or ``imagemill export`` unpack.
+
+Where no sample has a split, ``<label>/<file>``: what torchvision's ``ImageFolder`` is given.
+"""
 
 import shutil
 import tarfile
@@ -10,7 +13,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field
 
-from imagemill import packs
+from imagemill import arcface, packs
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
@@ -50,7 +53,7 @@ def write(
 ) -> pl.DataFrame:
     """Make ``out`` hold exactly the images of ``kept``; return ``tables.CONTENTS``.
 
-    Packs that are there under their name are left alone.
+    Packs that are there under their name are left alone. The hand-off to training lies beside.
     """
     described = _describe(kept["digest"].unique().sort(), source, remembered, engine)
     listed = (
@@ -64,6 +67,7 @@ def write(
         if path.name not in {pack.name for pack in planned}:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     verify(out, listed)
+    arcface.write(out, listed)
     if config.unpacked:
         _unpack(out)
     return listed
@@ -84,7 +88,7 @@ def _describe(
 
 def _plan(listed: pl.DataFrame, config: Config) -> list[Pack]:
     rows = listed.select("member", "packaged", "bytes").iter_rows()
-    return packs.plan((Member(*row) for row in rows), config.pack_bytes)
+    return list(packs.plan((Member(*row) for row in rows), config.pack_bytes))
 
 
 def _write(

@@ -13,12 +13,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import polars as pl
 from pydantic import AfterValidator
 
+from imagemill import packaged
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.files import replacing
 from imagemill.progress import progress, say
+from imagemill.publish.content import Content
 from imagemill.publish.journal import Journal
-from imagemill.publish.packaged import Packaged
 from imagemill.publish.plan import NAMED, Found, Plan, decide, described, named
 from imagemill.publish.putting import Putter
 from imagemill.published import MANIFEST, PUBLISHED, REMOVING, encode
@@ -56,26 +57,28 @@ class Config(Section):
     about: About
 
 
-def publish(folder: Path, config: Config, dataset: str, local: Path) -> dict[str, Any]:
-    """Make the prefix hold what the ImageFolder in ``folder`` holds; return the receipt.
+def publish(config: Config, root: Path, dataset: str, local: Path) -> dict[str, Any]:
+    """Make the prefix hold what the packaged ImageFolder of ``dataset`` does; return the receipt.
 
-    ``local`` is a folder for what helps to go on after a kill. Raises ``SourceError`` where S3
-    refuses, and ``BuildError`` rather than overwrite what others put there.
+    ``root`` is the project's, ``local`` a folder for what helps to go on after a kill. Raises
+    ``BuildError`` where nothing is packaged, and ``SourceError`` where S3 refuses, or objects of
+    others would be overwritten.
     """
     if config.to is None:
         say("publish: nowhere; `publish: s3` in the dataset's config publishes it")
         return {"published": None}
-    package = Packaged(folder)
+    package = packaged.find(root, dataset)
+    content = Content(package)
     prefix = Prefix("publish", config.to)
     journal = Journal(local / "publish", f"{config.to.endpoint} {config.to.url}")
     found, before = _find(prefix, journal, dataset)
-    plan = decide(package.contents, found, package.hashed)
+    plan = decide(package.contents, found, content.hashed)
     say(described(plan, config.to.url))
     if config.mode == "plan":
         say("publish: nothing was sent or removed, for `publish.mode` is plan")
         return {"published": None, "planned": config.to.url}
     _refuse(plan, prefix, config)
-    rows = _sent(package, plan, prefix, journal)
+    rows = _sent(package.contents, content, plan, prefix, journal)
     after = encode(rows, dataset, config.about)
     _finish(
         plan, prefix, after, unchanged=after == before, removing=REMOVING in found.here["member"]
@@ -127,15 +130,17 @@ def _refuse(plan: Plan, prefix: Prefix, config: Config) -> None:
         )
 
 
-def _sent(package: Packaged, plan: Plan, prefix: Prefix, journal: Journal) -> pl.DataFrame:
+def _sent(
+    contents: pl.DataFrame, content: Content, plan: Plan, prefix: Prefix, journal: Journal
+) -> pl.DataFrame:
     """Send what is to be sent; return ``PUBLISHED`` after a listing that agrees."""
     etags = dict(plan.held.select("member", "etag").iter_rows())
     with journal.open() as note, progress("publish", len(plan.send), "objects") as advance:
-        for each, etag in Putter(prefix, note).put(package.outgoing(plan.send)):
+        for each, etag in Putter(prefix, note).put(content.outgoing(plan.send)):
             etags[each.member] = etag
             advance(1)
     tags = pl.DataFrame({"member": list(etags), "etag": list(etags.values())}, _TAGS)
-    rows = package.contents.join(tags, on="member", how="left").sort("member")
+    rows = contents.join(tags, on="member", how="left").sort("member")
     if not plan.send.is_empty():
         _confirm(rows, prefix)
     return rows

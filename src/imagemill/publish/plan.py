@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from imagemill.published import MANIFEST, REMOVING, STALE
+from imagemill.arcface import RECORDIO
+from imagemill.published import MANIFEST, REMOVING
 
 KNOWN = {
     "member": pl.String,
@@ -17,7 +18,7 @@ KNOWN = {
 NAMED = 10  # objects named of many
 
 _MD5 = r"^[0-9a-f]{32}$"
-_OURS = (MANIFEST, REMOVING, *STALE)
+_OURS = (MANIFEST, REMOVING, *RECORDIO)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def decide(
         send=send,
         replaced=len(send.join(here, on="member", how="semi")),
         remove=others.filter(unwanted).sort("member"),
-        stale=[name for name in STALE if name in here["member"]],
+        stale=[name for name in RECORDIO if name in here["member"]],
         foreign=others.filter(~unwanted)["member"].sort().to_list(),
         blocked=theirs.join(send, on="member", how="semi")["member"].sort().to_list(),
     )

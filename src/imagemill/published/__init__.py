@@ -32,9 +32,6 @@ REMOVING = "imagemill-removing.json"
 """Object that lists the members to be removed, from before the new manifest is put until they are
 gone: whoever publishes after a kill in between still knows that they were ours."""
 
-STALE = ("train.rec", "train.idx", "property")
-"""Files of MXNet's RecordIO: insightface's loader prefers them to the images beside them."""
-
 
 @dataclass(frozen=True)
 class Manifest:

@@ -1,0 +1,55 @@
+"""Make folders of a packaged ImageFolder, straight from its packs, at the speed of the disk."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from imagemill import packs, statistics
+from imagemill.errors import BuildError
+from imagemill.exported import MANIFEST
+from imagemill.exported.filling import Filling, Stale, filling
+from imagemill.files import replacing
+from imagemill.packaged import Packaged, Place, work_through
+from imagemill.progress import say
+
+CARD = "README.md"
+
+
+def export(packaged: Packaged, to: Path, stale: Stale, *, check: bool) -> None:
+    """Make ``to`` hold the images of ``packaged``, the hand-off to training, card and manifest.
+
+    A file that is there is left alone if its length and time stamp are right, or else its sha256;
+    with ``check`` only if its sha256 is. Raises ``BuildError`` where the package is not whole, or
+    ``to`` holds what is not of it and would be trained on.
+    """
+    if to.resolve().is_relative_to(packaged.folder.resolve().parent):
+        raise BuildError(f"export: {to} lies in the package itself; choose another folder")
+    placed = packaged.placed()
+    with filling(to, packaged.contents, stale, check=check) as folder:
+        lacking = placed.join(folder.lacking, on="member", how="semi", maintain_order="left")
+        for _ in work_through("export", lacking, partial(_write, packaged, folder)):
+            pass
+        _copy_card(packaged.folder.parent / CARD, to)
+        folder.finish((packaged.folder / MANIFEST).read_bytes())
+    say(statistics.text(packaged.contents))
+    written = f"{len(lacking):,} written, each with its checksum"
+    say(f"export: {len(placed):,} images in {to}; {written}")
+
+
+def _write(packaged: Packaged, folder: Filling, batch: list[Place]) -> None:
+    """Write the files of ``batch``, each checked against its sha256 on the way."""
+    with packs.Reader(packaged.folder) as reader:
+        for member, digest, pack, offset, length in batch:
+            data = reader.read(pack, offset, length)
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise BuildError(
+                    f"{packaged.folder / pack} is damaged at byte {offset:,}, in {member}. "
+                    f"{packaged.mend(pack)}"
+                )
+            folder.put(member, data, digest)
+
+
+def _copy_card(card: Path, to: Path) -> None:
+    if card.exists():
+        with replacing(to / CARD) as part:
+            part.write_bytes(card.read_bytes())
