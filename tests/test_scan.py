@@ -164,7 +164,7 @@ def built(root: Path, config: scan.Config) -> scan.Before:
     tables = scan.read_tables(config, root, scan.Before.none())
     rows = scan.listing(config, root, tables, scan.Before.none())
     index = rows.with_columns(pl.lit(None, pl.String).alias("detail"))
-    return scan.Before(index.select(*INDEX.columns), tables)
+    return scan.Before(index.select(*INDEX.columns).lazy(), tables)
 
 
 def again(root: Path, config: scan.Config, before: scan.Before) -> pl.DataFrame:

@@ -48,8 +48,8 @@ class Config(Section):
 class Before:
     """What the last build left behind; no rows and no tables when there was none."""
 
-    index: pl.DataFrame
-    """What became of every object, as ``tables.INDEX``."""
+    index: pl.LazyFrame
+    """What became of every object, as ``tables.INDEX``; few builds need all of it."""
     tables: Mapping[str, pl.DataFrame]
     """The label tables as they were read then, by name."""
     validators: pl.DataFrame = field(default_factory=VALIDATORS.frame)
@@ -58,12 +58,12 @@ class Before:
     @classmethod
     def none(cls) -> "Before":
         """Return what a first build finds."""
-        return cls(INDEX.frame(), {})
+        return cls(INDEX.frame().lazy(), {})
 
     @classmethod
     def read(cls, download: Path, scan: Path) -> "Before":
         """Read what the last build left in the folders of these stages."""
-        return cls(INDEX.last(download), last_side_tables(scan), VALIDATORS.last(download))
+        return cls(INDEX.lazy(download), last_side_tables(scan), VALIDATORS.last(download))
 
     def asked(self, source: str) -> pl.DataFrame:
         """Return what a source was ever asked for, as ``ASKED``."""
@@ -71,7 +71,7 @@ class Before:
         tried = self.index.filter(
             held | pl.col("detail").is_not_null(),  # the rest was never wanted
             source=source,
-        )
+        ).collect()
         known = self.validators.filter(source=source).select("key", "tag", "validator")
         asked = tried.drop_nulls("tag").with_columns(held.alias("held"))
         return asked.join(known, on=["key", "tag"], how="left").select(*ASKED)
@@ -106,22 +106,23 @@ def listing(
     opened = {
         name: _opened(name, source, root, tables, before) for name, source in config.sources.items()
     }
-    found = pl.concat([_list(name, each, config, tables) for name, each in opened.items()])
-    told = layouts.assign(found, config.layouts, tables)
-    reasoned = told.with_columns(_reason(config.min_images).alias("reason"))
-    expect.sources(reasoned, config.expect)
-    expect.shrunk(_earlier(config, tables, before), reasoned, config.max_shrunk)
+    rows = pl.concat([_list(name, each, config, tables) for name, each in opened.items()])
+    rows = layouts.assign(rows, config.layouts, tables)
+    rows = rows.with_columns(_reason(config.min_images).alias("reason"))
+    expect.shrunk(_earlier(config, tables, before), rows, config.max_shrunk)
+    expect.sources(rows, config.expect)
     for name, source in config.sources.items():
         if isinstance(source, Urls) and source.limit is not None:
-            reasoned = _capped(reasoned, name, source.limit, before.asked(name))
-    limited = _limit(reasoned, config.limit)
-    read = pl.concat([_read(name, each, limited) for name, each in opened.items()])
-    return read.with_columns(pl.col("reason").is_null().alias("wanted"))
+            rows = _capped(rows, name, source.limit, before.asked(name))
+    rows = _limit(rows, config.limit).select("source", *FOUND)
+    rows = pl.concat([_read(name, each, rows) for name, each in opened.items()])
+    return rows.with_columns(pl.col("reason").is_null().alias("wanted"))
 
 
 def _earlier(config: Config, tables: Mapping[str, pl.DataFrame], before: Before) -> pl.DataFrame:
     """Return what the last build listed, as this config understands it."""
-    index = before.index.filter(pl.col("source").is_in(list(config.layouts)))
+    ours = pl.col("source").is_in(list(config.layouts))
+    index = before.index.filter(ours).select("source", "key").collect()
     then = {name: before.tables.get(name, table) for name, table in tables.items()}
     joined = {
         name: then[name] if set(table.columns) <= set(then[name].columns) else table
@@ -172,7 +173,7 @@ class _Pinned:
     def __init__(self, name: str, before: Before) -> None:
         self._name = name
         self._before = before
-        self._rows = before.index.filter(source=name)
+        self._rows = before.index.filter(source=name).collect()
 
     def listed(self) -> pl.DataFrame:
         """Return what was listed, with what is held of it."""

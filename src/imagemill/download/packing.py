@@ -1,9 +1,7 @@
 """Write the packs: their members copied from old packs, from the spool, or read from a source."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from imagemill import packs
-from imagemill.engine import Engine
+from imagemill.engine import HANDS, Engine
 from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 from imagemill.sources import Source
@@ -21,8 +19,6 @@ from imagemill.tables import PLACES
 
 SOON = 100_000
 """Members that this process writes itself before workers would have started."""
-
-HANDS = Engine(partial(ThreadPoolExecutor, 4), ahead=8)
 
 FAILED = {"source": pl.String, "key": pl.String, "reason": pl.String, "detail": pl.String}
 """Columns of objects that could not be had."""

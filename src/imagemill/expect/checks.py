@@ -168,8 +168,8 @@ def _look_at_photos(key: str, column: str, wrong: pl.DataFrame) -> str:
     first = ", ".join(wrong["sample"].sort()[:SHOWN])
     return (
         f"Look at {first}{', ...' if len(wrong) > SHOWN else ''}; {column}: "
-        f"{_most(wrong, column)}; sources: {_most(wrong, 'source')}. Leave them out with a check "
-        f"of `clean`, or mend `expect.photos.{key}`."
+        f"{_most(wrong, column)}; sources: {_most(wrong, 'source')}. Take them out of the "
+        f"source, or mend `expect.photos.{key}`."
     )
 
 

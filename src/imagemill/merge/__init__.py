@@ -16,7 +16,7 @@ from imagemill.errors import ConfigError, suggest
 from imagemill.merge import conflicts, naming
 from imagemill.merge.marks import IN, out
 from imagemill.progress import say
-from imagemill.tables import CONFLICTS, SAMPLES
+from imagemill.tables import SAMPLES
 
 
 class Config(Section):
@@ -63,7 +63,7 @@ def merge(index: pl.DataFrame, tables: Mapping[str, pl.DataFrame], config: Confi
     rows = _same_bytes(rows)
     rows = out(rows, _few(config.min_images), "identity_too_small")
     samples = naming.named(rows).select(*SAMPLES.columns)
-    return Merged(samples, conflicts.table(claims).select(*CONFLICTS.columns))
+    return Merged(samples, conflicts.table(claims))
 
 
 def refuse_unexpected(samples: pl.DataFrame, config: Config) -> None:

@@ -8,11 +8,13 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import polars as pl
 
+from imagemill.engine import HANDS
 from imagemill.errors import SourceError
 from imagemill.files import LOCAL
 from imagemill.progress import progress
@@ -20,6 +22,12 @@ from imagemill.sources.keys import any_of, odd, writable
 from imagemill.sources.locate import locate
 from imagemill.sources.objects import FOUND, Refreshed, UnavailableError, all_read
 from imagemill.sources.stamps import STAMP, STATS, Stats, stamp
+
+CHUNK = 4096  # files that one task reads
+PART = 1 << 18  # bytes of a file read at once
+
+HASHED = {"key": pl.String, "digest": pl.String, "read": pl.Int64, "reason": pl.String}
+"""What reading a file tells: its hash and length, or why it could not be read."""
 
 
 class Folder(Refreshed):
@@ -77,7 +85,7 @@ class FolderObjects:
         remembered = self._stats.read()
         chosen = self._files.join(keys.to_frame("key"), on="key", how="semi")
         known = chosen.join(remembered, on=STAMP, how="left")
-        fresh = self._hash(known.filter(pl.col("digest").is_null())["key"].to_list())
+        fresh = self._hash(known.filter(pl.col("digest").is_null())["key"])
         found = known.join(fresh, on="key", how="left").with_columns(
             pl.coalesce("digest", "digest_right").alias("digest")
         )
@@ -93,63 +101,80 @@ class FolderObjects:
     def read(self, key: str) -> bytes:
         """Return the bytes of an object. Raises ``UnavailableError``."""
         try:
-            return (self.place / key).read_bytes()
+            return b"".join(_parts(f"{self.place}/{key}"))
         except FileNotFoundError as error:
             raise UnavailableError("vanished", "listed by scan, gone when read") from error
         except OSError as error:
             raise UnavailableError("denied", error.strerror or "cannot be read") from error
 
     def _walk(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows, out = [], []
-        for key, found in self._entries():
-            if odd(key):
-                out.append((writable(key), 0, None, None, "odd_name"))
-            elif isinstance(found, str):
-                out.append((key, 0, None, None, found))
-            else:
-                rows.append((key, *found))
-        stamps = {name: STATS[name] for name in STAMP}
-        return pl.DataFrame(rows, stamps, orient="row"), pl.DataFrame(out, FOUND, orient="row")
+        files, others = [self._files.clear()], []
+        entries = self._entries()
+        while chunk := list(islice(entries, CHUNK)):
+            found = [(key, *what) for key, what in chunk if not isinstance(what, str)]
+            files.append(pl.DataFrame(found, self._files.schema, orient="row"))
+            others += [(key, 0, None, None, why) for key, why in chunk if isinstance(why, str)]
+        return pl.concat(files), pl.DataFrame(others, FOUND, orient="row")
 
     def _entries(self) -> Iterator[tuple[str, "tuple[int, ...] | str"]]:
         """Yield the key of each chosen file with its stamp, or with why it cannot be had."""
         include, exclude = any_of(self._spec.include), any_of(self._spec.exclude)
-        root = str(self.place)
-        for place, folders, files in os.walk(root, onerror=_refuse):
-            below = place[len(root) + 1 :]
-            here = f"{below}/" if below else ""
-            for name in files:
-                key = here + name
-                if include(key) and not exclude(key):
-                    yield key, stamp(f"{place}/{name}")
-            for name in folders:
-                if not exclude(here + name) and os.path.islink(f"{place}/{name}"):  # noqa: PTH114
-                    yield here + name, "linked_folder"
+        folders = [""]
+        while folders:
+            below = folders.pop()
+            for entry in _scanned(f"{self.place}/{below}"):
+                key = below + entry.name
+                folder = entry.is_dir()
+                if folder and not entry.is_symlink():
+                    folders.append(f"{key}/")
+                elif (folder or include(key)) and not exclude(key):
+                    found = "linked_folder" if folder else stamp(entry)
+                    yield (writable(key), "odd_name") if odd(key) else (key, found)
 
-    def _hash(self, keys: list[str]) -> pl.DataFrame:
+    def _hash(self, keys: pl.Series) -> pl.DataFrame:
         self.new = len(keys)
-        rows = []
+        chunks = [keys[at : at + CHUNK] for at in range(0, len(keys), CHUNK)]
+        parts = [pl.DataFrame(schema=HASHED)]
         with progress("scan", len(keys), "files") as advance:
-            for key in keys:
-                rows.append((key, *self._digest(key)))
-                advance(1)
-        columns = {
-            "key": pl.String,
-            "digest": pl.String,
-            "read": pl.Int64,
-            "reason": pl.String,
-        }
-        return pl.DataFrame(rows, columns, orient="row")
+            for part in HANDS.map(self._digests, chunks):
+                parts.append(part)
+                advance(len(part))
+        return pl.concat(parts)
+
+    def _digests(self, keys: pl.Series) -> pl.DataFrame:
+        rows = [(key, *self._digest(key)) for key in keys]
+        return pl.DataFrame(rows, HASHED, orient="row")
 
     def _digest(self, key: str) -> tuple[str | None, int | None, str | None]:
         """Return the hash and length of what was read, or why it could not be."""
+        digest, length = hashlib.sha256(), 0
         try:
-            with (self.place / key).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest(), file.tell(), None
+            for part in _parts(f"{self.place}/{key}"):
+                digest.update(part)
+                length += len(part)
         except FileNotFoundError:
             return None, None, "vanished"
         except OSError:
             return None, None, "denied"
+        return digest.hexdigest(), length, None
+
+
+def _scanned(folder: str) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        _refuse(error)
+
+
+def _parts(path: str) -> Iterator[bytes]:
+    """Yield the bytes of a file; a Path and a file object would take as long again."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        while part := os.read(file, PART):
+            yield part
+    finally:
+        os.close(file)
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -59,7 +59,7 @@ class Stats:
             kept.write_parquet(path)
 
 
-def stamp(path: str | Path) -> tuple[int, ...] | str:
+def stamp(path: str | os.PathLike[str]) -> tuple[int, ...] | str:
     """Return size, times and inode of a regular file, or the code of why it is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 (a million of them: Path would take as long again)
