@@ -60,8 +60,12 @@ class Engine:
                 future.cancel()
 
 
-HANDS = Engine(partial(ThreadPoolExecutor, 4), ahead=8)
-"""Threads of this process: while one waits for a disk, another works."""
+def threads(workers: int) -> Engine:
+    """Return an engine of so many threads of this process: one works while others wait for disks.
+
+    They start at once, but all that Python itself does they do one at a time.
+    """
+    return Engine(partial(ThreadPoolExecutor, workers), ahead=2 * workers)
 
 
 def processes(workers: int | None) -> Executor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from imagemill import packs
-from imagemill.engine import HANDS, Engine
+from imagemill.engine import Engine, threads
 from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 from imagemill.sources import Source
@@ -19,6 +19,8 @@ from imagemill.tables import PLACES
 
 SOON = 100_000
 """Members that this process writes itself before workers would have started."""
+
+HANDS = threads(4)
 
 FAILED = {"source": pl.String, "key": pl.String, "reason": pl.String, "detail": pl.String}
 """Columns of objects that could not be had."""

@@ -27,6 +27,7 @@ from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
 VERSION = 1  # of pairs and scores; raise it when the code here gives others
 MOST = 20_000_000  # pairs that a build can work with: a few GB
+CANDIDATES = 50_000_000  # pairs with near hashes that a build can verify: hours, and a few GB
 BATCH = 8192  # candidates that a worker verifies at a time: 16 MB
 
 PAIRED = {**NEAR, "score": pl.Float32}
@@ -85,8 +86,7 @@ def perceptual(
     facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config, remembered: Known, engine: Engine
 ) -> pl.DataFrame:
     """Return the pairs whose hashes are near under a rotation or mirror, and that verify."""
-    images = facts.select("digest", "phash").join(thumbs, on="digest").sort("digest")
-    shown = pictures(images, config.min_texture)
+    shown = pictures(facts, thumbs, config.min_texture)
     names = shown.names.to_frame("digest").with_row_index("row").cast({"row": pl.Int64})
     known = names.join(remembered.best(shown.names), on="digest", how="left", maintain_order="left")
     new = known.filter(pl.col("near").is_null())["row"].to_numpy()
@@ -122,10 +122,10 @@ def _verified(
     Of the transforms under which two pictures do, the best score counts.
     """
     try:
-        near = candidates(shown.hashes, new, config.radius, MOST)
+        near = candidates(shown.hashes, new, config.radius, CANDIDATES)
     except TooManyError as error:
         raise BuildError(
-            f"match: more than {MOST:,} pairs of images have near hashes, many of them "
+            f"match: more than {CANDIDATES:,} pairs of images have near hashes, many of them "
             f"look like image {shown.digests[error.index][0]}. Leave such images out with "
             "`sources.<name>.exclude`, raise `match.min_texture` or lower `match.radius`."
         ) from error

@@ -39,7 +39,7 @@ def moved(images: Levels, motions: Motions) -> tuple[Levels, NDArray[np.bool_]]:
     flat = images.ravel()
     upper = flat[at] * (1 - u) + flat[at + 1] * u
     lower = flat[at + side] * (1 - u) + flat[at + side + 1] * u
-    values = upper * (1 - v) + lower * v
+    values: Levels = upper * (1 - v) + lower * v
     return values.reshape(images.shape), inside.reshape(images.shape)
 
 
@@ -53,7 +53,8 @@ def _grid(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def slopes(images: Levels) -> tuple[Levels, Levels]:
     """Return how much the grey changes a pixel, down and across."""
-    down, across = np.gradient(images, axis=(1, 2))
+    down: Levels = np.gradient(images, axis=1)
+    across: Levels = np.gradient(images, axis=2)
     return down, across
 
 

@@ -27,6 +27,8 @@ def candidates(hashes: Hashes, new: Rows, radius: int, most: int) -> pl.DataFram
     ``hashes`` (n, 8) are those of the pictures under all transforms. Raises ``TooManyError``,
     with the row of a picture that is in many, when there are more than ``most``.
     """
+    if not len(new):
+        return pl.DataFrame(schema=NEAR)
     every = np.arange(len(hashes))
     upright = _Hashes(hashes, every, UPRIGHT)
     if len(new) == len(hashes):

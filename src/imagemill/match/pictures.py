@@ -9,9 +9,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imagemill.match import verify
+from imagemill.match.align import SIDE
 from imagemill.tables import TRANSFORMS
 
 CHUNK = 1 << 15  # thumbnails worked on at a time: 32 MB
+ANY = 1e-6  # standard deviation of a thumbnail of more than one grey, at least
+
+Hashes = NDArray[np.uint64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -22,39 +27,43 @@ class Pictures:
     """A hash, 16 bytes, of thumbnail and perceptual hashes: what is compared, and nothing else."""
     digests: pl.Series
     """The images, sorted, that have the picture."""
-    hashes: NDArray[np.uint64]
+    hashes: Hashes
     """Perceptual hashes, (n, 8)."""
+    places: Rows
+    """Where the thumbnail is in ``thumbs``, which is large and so not copied."""
     thumbs: pl.Series
-    """Bytes of a thumbnail."""
+    """Bytes of the thumbnails of all images."""
 
-    def stack(self, rows: NDArray[np.int64]) -> verify.Thumbs:
+    def stack(self, rows: Rows) -> verify.Thumbs:
         """Return some of the thumbnails, (rows, 32, 32)."""
-        return _stack(self.thumbs.gather(rows))
+        return _stack(self.thumbs.gather(self.places[rows]))
 
 
-def pictures(images: pl.DataFrame, least: float) -> Pictures:
+def pictures(facts: pl.DataFrame, thumbs: pl.DataFrame, least: float) -> Pictures:
     """Return the distinct pictures of images with a digest, ``phash`` and ``thumb`` each.
 
     Left out are those with a standard deviation of the thumbnail below ``least``, and those of one
     grey only.
     """
-    hashes = images["phash"].explode(empty_as_null=False).to_numpy().reshape(-1, len(TRANSFORMS))
-    named = images.select("digest").with_row_index("row").with_columns(_names(images, hashes))
-    textured = named.filter(pl.Series(_texture(images["thumb"]) >= max(least, 1e-6)))
-    distinct = textured.group_by("name").agg(
-        pl.col("row").first(), pl.col("digest").sort().alias("digests")
-    )
+    hashed = facts.select("digest", "phash").with_row_index("at")
+    images = thumbs.select("digest").with_row_index("place").join(hashed, on="digest", how="left")
+    hashes = facts["phash"].explode(empty_as_null=False).to_numpy().reshape(-1, len(TRANSFORMS))
+    spread = pl.Series(_texture(thumbs["thumb"]))
+    wanted = images["at"].is_not_null() & (spread >= max(least, ANY))
+    named = images.filter(wanted).select("digest", "place", "at")
+    named = named.with_columns(_names(thumbs["thumb"].filter(wanted), hashes[named["at"]]))
+    distinct = named.group_by("name").agg(pl.col("place", "at").first(), pl.col("digest").sort())
     distinct = distinct.sort("name")
-    rows = distinct["row"].to_numpy()
-    thumbs = images["thumb"].gather(rows)
-    return Pictures(distinct["name"], distinct["digests"], hashes[rows], thumbs)
+    places = distinct["place"].to_numpy().astype(np.int64)
+    own = hashes[distinct["at"].to_numpy()]
+    return Pictures(distinct["name"], distinct["digest"], own, places, thumbs["thumb"])
 
 
-def _names(images: pl.DataFrame, hashes: NDArray[np.uint64]) -> pl.Series:
+def _names(thumbs: pl.Series, hashes: Hashes) -> pl.Series:
     codes = hashes.astype("<u8")
     names = [
         sha256(thumb + code.tobytes()).digest()[:16]
-        for start, part in _chunks(images["thumb"])
+        for start, part in _chunks(thumbs)
         for thumb, code in zip(part, codes[start:], strict=False)
     ]
     return pl.Series("name", names, pl.Binary)
@@ -72,4 +81,4 @@ def _chunks(thumbs: pl.Series) -> Iterator[tuple[int, pl.Series]]:
 
 def _stack(thumbs: pl.Series) -> verify.Thumbs:
     flat = np.frombuffer(b"".join(thumbs), np.uint8)
-    return flat.reshape(-1, verify.SIDE, verify.SIDE)
+    return flat.reshape(-1, SIDE, SIDE)

@@ -14,7 +14,7 @@ from typing import Literal, NoReturn
 
 import polars as pl
 
-from imagemill.engine import HANDS
+from imagemill.engine import threads
 from imagemill.errors import SourceError
 from imagemill.files import LOCAL
 from imagemill.progress import progress
@@ -25,6 +25,7 @@ from imagemill.sources.stamps import STAMP, STATS, Stats, stamp
 
 CHUNK = 4096  # files that one task reads
 PART = 1 << 18  # bytes of a file read at once
+HANDS = threads(2)  # a file from the page cache is mostly Python's work, which more would hinder
 
 HASHED = {"key": pl.String, "digest": pl.String, "read": pl.Int64, "reason": pl.String}
 """What reading a file tells: its hash and length, or why it could not be read."""
