@@ -58,7 +58,7 @@ def pairs(sources: Path, root: Path, rounds: int, plan: Plan) -> None:
             subprocess.run(["sync"], check=True)
             costs |= work(sources, root / f"round{number}", plan)
         found.append(costs)
-        said = ", ".join(f"{name} {each.seconds:.1f}" for name, each in costs.items())
+        said = ", ".join(f"{n} {each.seconds:.1f} ({each.work:.1f})" for n, each in costs.items())
         print(f"  {said}; load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     _print_pairs(found)
 
@@ -79,7 +79,9 @@ def _spread(values: list[float], digits: int = 1) -> str:
 
 
 def _most(found: list[dict[str, Cost]], name: str) -> str:
-    return f"{max(each[name].memory for each in found) / 1e6:,.0f} MB at most"
+    work = statistics.median(each[name].work for each in found)
+    most = max(each[name].memory for each in found) / 1e6
+    return f"{work:.1f} s of both cores' work, {most:,.0f} MB at most"
 
 
 def _plain(sources: Path, root: Path, plan: Plan) -> dict[str, Cost]:

@@ -1,5 +1,6 @@
-"""What a command costs: its time, and the most memory of it and every process below it."""
+"""What a command costs: time, work, and the most memory of it and every process below it."""
 
+import resource
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,8 @@ class Cost:
     """What one run of a command took, and what it said."""
 
     seconds: float
+    work: float
+    """Seconds of all cores that it and every process below it were at work, kernel included."""
     memory: int
     """Bytes resident in all its processes together; pages that they share count for each."""
     said: str
@@ -25,7 +28,7 @@ class Cost:
 def cost(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> Cost:
     """Run a command that must succeed."""
     with tempfile.TemporaryFile("w+") as output:
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), _worked()
         process = subprocess.Popen(
             command, cwd=cwd, env=dict(env), stdout=output, stderr=subprocess.STDOUT
         )
@@ -37,7 +40,13 @@ def cost(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> Co
         output.seek(0)
         said = output.read()
     assert process.returncode == 0, said
-    return Cost(seconds, most, said)
+    return Cost(seconds, _worked() - before, most, said)
+
+
+def _worked() -> float:
+    """Return what all processes that have ended below this one were at work, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(pid: int) -> int:

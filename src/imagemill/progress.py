@@ -29,7 +29,9 @@ class Advance(Protocol):
 def progress(title: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show work on ``total`` units with counts, rate and time left where ``total`` is known."""
     console = Console(stderr=True)
-    shown = _bar(console, title, total, unit) if console.is_terminal else _lines(title, total, unit)
+    # With FORCE_COLOR, which Jupyter and CI services set, rich takes anything for a terminal.
+    terminal = console.is_terminal and sys.stderr.isatty()
+    shown = _bar(console, title, total, unit) if terminal else _lines(title, total, unit)
     with shown as advance:
         yield advance
 
