@@ -109,10 +109,9 @@ def fill(root: Path, photos: Mapping[str, int]) -> None:
         path.write_bytes(photo_bytes(seed))
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with one dataset, ``pets``: 12 drawn photos of two labels."""
-    made = make_project(tmp_path / "project")
+def draw_pets(root: Path) -> Project:
+    """Make a project with one dataset, ``pets``: 12 drawn photos of two labels."""
+    made = make_project(root)
     made.conf("dataset/pets.yaml", PETS)
     made.datasets(pets=[])
     cats = {f"cat/{n}.png": n for n in range(6)}
@@ -121,9 +120,8 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-@pytest.fixture
-def tracked(project: Project) -> Project:
-    """The same project under Git and DVC."""
+def track(project: Project) -> Project:
+    """Put a project under Git and DVC."""
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "config", "user.email", "test@example.org")
     project.run("git", "config", "user.name", "Test")
@@ -131,6 +129,18 @@ def tracked(project: Project) -> Project:
     project.run("git", "add", ".")
     project.run("git", "commit", "-qm", "start")
     return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with one dataset, ``pets``."""
+    return draw_pets(tmp_path / "project")
+
+
+@pytest.fixture
+def tracked(project: Project) -> Project:
+    """The same project under Git and DVC."""
+    return track(project)
 
 
 Build = Callable[[Project, str], None]

@@ -85,6 +85,8 @@ def _start(folder: Path) -> S3Server:
         "-ip.bind=127.0.0.1", *listening, "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-s3.config={folder / 'identities.json'}", "-admin.ui=false",
         "-webdav=false", "-master.telemetry=false", f"-filer.localSocket={folder / 'filer.sock'}",
+        # Every bucket takes one or more; the default is fewer than tests make, on a full disk.
+        "-volume.max=10000",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -74,6 +74,6 @@ def test_a_table_of_running_commands_that_was_cut_short_is_taken_away(project: P
     assert not running.exists()
 
 
-@pytest.mark.parametrize("command", ["build", "init", "heal", "export"])
+@pytest.mark.parametrize("command", ["build", "init", "heal", "export", "verify", "prune"])
 def test_every_command_explains_itself(project: Project, command: str) -> None:
     assert "Usage: imagemill" in project.run("imagemill", command, "--help").stdout

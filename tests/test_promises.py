@@ -114,7 +114,7 @@ def test_stage_modules_never_import_each_other() -> None:
 
 
 def test_work_code_knows_nothing_of_hydra_or_dvc() -> None:
-    seam = {"stage.py", "heal.py", "cli.py"}
+    seam = {"stage.py", "heal.py", "stored.py", "cli.py"}
     for path in (ROOT / "src").rglob("*.py"):
         if path.name not in seam and path.parent.name != "config":
             imports = r"^(import|from) (hydra|dvc|omegaconf)"
@@ -148,7 +148,9 @@ def test_every_choice_of_a_stage_passes_its_model(path: Path, tmp_path: Path) ->
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     choice = "common,imagefolder" if path.stem == "common" else path.stem
     override = f"{path.parent.name}=[{choice}]" if "," in choice else f"{path.parent.name}={choice}"
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"datasets": {"solar": [override]}}))
+    asked = ["publish.to.bucket=b", "publish.to.prefix=p"] if override == "publish=s3" else []
+    given = {"datasets": {"solar": [override, *asked]}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
     assert resolve(Project(tmp_path), "solar", SECTIONS)
 
 

@@ -119,6 +119,29 @@ def verify(
     sys.exit(reported(work))
 
 
+@app.command()
+def prune(
+    datasets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Whose download and package to free too; `dvc pull` restores them."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be freed, and free nothing.")
+    ] = False,
+    remote: Annotated[
+        str | None, typer.Option(help="Name of the DVC remote that must hold it; default: DVC's.")
+    ] = None,
+) -> None:
+    """Free what lies here and, proven now, at a DVC remote or published prefix; say what and why.
+
+    Always: files of DVC's cache that no output of now has, and memos of no more use. What a build
+    needs stays, unless its dataset is named.
+    """
+    from imagemill.prune import prune  # noqa: PLC0415
+
+    sys.exit(reported(lambda: prune(Path.cwd(), datasets or [], remote, dry_run=dry_run)))
+
+
 def _build(targets: list[str]) -> None:
     root = Path.cwd()
     healing.heal(root)

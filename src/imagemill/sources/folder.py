@@ -85,12 +85,16 @@ class FolderObjects:
         """
         remembered = self._stats.read()
         chosen = self._files.join(keys.to_frame("key"), on="key", how="semi")
-        known = chosen.join(remembered, on=STAMP, how="left")
+        same = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_then") for name in STAMP[1:])
+        known = chosen.join(remembered, on="key", how="left", suffix="_then").select(
+            *STAMP, digest=pl.when(same).then("digest")
+        )
         fresh = self._hash(known.filter(pl.col("digest").is_null())["key"])
         found = known.join(fresh, on="key", how="left").with_columns(
             pl.coalesce("digest", "digest_right").alias("digest")
         )
-        self._stats.keep(found, remembered, self._now)
+        if len(fresh):
+            self._stats.keep(found, remembered, self._now)
         # A file may grow between the look at its size and the reading.
         sized = pl.coalesce("read", "bytes").alias("bytes")
         return found.select("key", sized, "digest", "reason")

@@ -1,0 +1,36 @@
+"""Which folders of the memo a build could still use."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from imagemill import config, match, measure
+from imagemill.errors import BuildError
+from imagemill.images import Limits
+from imagemill.package import contract
+
+
+def unused(memo: Path, data: Path) -> list[Path]:
+    """Return the folders of ``memo`` that no dataset below ``data`` has use for as it is now.
+
+    Raises ``BuildError`` where a dataset's config is not one of today's.
+    """
+    if not memo.is_dir():
+        return []
+    used = {name for path in data.glob("*/config.yaml") for name in _names(memo, path)}
+    return sorted(each for each in memo.iterdir() if each.is_dir() and each.name not in used)
+
+
+def _names(memo: Path, path: Path) -> set[str]:
+    try:
+        measured = measure.Config.model_validate(config.read(path, "measure"))
+        matched = match.Config.model_validate(config.read(path, "match"))
+        packaged = config.read(path, "package")
+        limits = Limits(max_pixels=packaged["max_pixels"], max_bytes=packaged["max_bytes"])
+    except (KeyError, ValidationError) as error:
+        raise BuildError(f"prune: {path} is of an earlier imagemill; run `dvc repro`") from error
+    return {
+        measure.memo(memo, measured).folder.name,
+        match.known(memo, matched).folder.name,
+        contract.fingerprinted(limits),
+    }
