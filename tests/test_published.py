@@ -255,13 +255,11 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
 
 
 def test_a_public_prefix_needs_no_credentials(target, tmp_path, monkeypatch):
-    target.client.create_bucket(Bucket="public")
-    target.publish(photos(4), bucket="public", prefix="published")
+    target.client.create_bucket(Bucket="shown")
+    target.publish(photos(4), bucket="shown", prefix="published")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    prefix = Prefix(
-        "export", bucket("s3://public/published", target.endpoint, None, anonymous=True)
-    )
+    prefix = Prefix("export", bucket("s3://shown/published", target.endpoint, None, anonymous=True))
     exporting.export(prefix, tmp_path / "out", "fail", check=False)
     assert photographs(tmp_path / "out") == photos(4)
 
