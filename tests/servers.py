@@ -34,7 +34,8 @@ IDENTITIES = {
          "actions": ["Read", "List"]},
         {"name": "limited", "credentials": [{"accessKey": LIMITED[0], "secretKey": LIMITED[1]}],
          "actions": ["Read:open", "List:open", "List:closed"]},
-        {"name": "anonymous", "actions": ["Read:public", "List:public", "Read:shown", "List:shown"]},
+        {"name": "anonymous",
+         "actions": ["Read:public", "List:public", "Read:shown", "List:shown"]},
     ]
 }  # fmt: skip
 """Who may do what: the admin all, the reader read, the limited one list more than it may read."""

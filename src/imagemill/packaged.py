@@ -16,13 +16,11 @@ import yaml
 from imagemill import packs
 from imagemill.engine import Engine
 from imagemill.errors import BuildError, suggest
-from imagemill.exported import threads
+from imagemill.exported import BATCH, threads
 from imagemill.files import DVC_LOCK
 from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 from imagemill.tables import CONTENTS
-
-BATCH = 256  # images that a thread takes at a time
 
 Result = TypeVar("Result")
 

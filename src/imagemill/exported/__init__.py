@@ -10,12 +10,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from imagemill import arcface
+from imagemill.engine import Engine
 from imagemill.progress import progress
 from imagemill.tables import CONTENTS
 
@@ -32,6 +34,7 @@ HERE = {
 """Columns of the images that lie in a folder."""
 
 FEW = 5  # names in a message
+BATCH = 256  # images that a thread reads at a time
 
 _DAY = 946_684_800  # 2000-01-01 in seconds since 1970: the date that exported files show
 _TICK = 100  # nanoseconds: what the usual file systems keep apart
@@ -108,16 +111,26 @@ def _images(
 
 def digests(root: Path, members: pl.Series, title: str) -> pl.Series:
     """Return the sha256 of each of ``members`` below ``root``; null where it cannot be read."""
-    with progress(title, len(members), "images") as advance, ThreadPoolExecutor(threads()) as pool:
+    pool = Engine(partial(ThreadPoolExecutor, threads()), 4 * threads())
+    batches = members.to_frame().iter_slices(BATCH)
+    parts = [pl.Series("here", [], pl.String)]
+    with progress(title, len(members), "images") as advance:
+        for part in pool.map(partial(_digests, root), batches):
+            parts.append(part)
+            advance(len(part))
+    return pl.concat(parts)
 
-        def one(member: str) -> str | None:
-            advance(1)
-            try:
-                return hashlib.sha256((root / member).read_bytes()).hexdigest()
-            except OSError:
-                return None
 
-        return pl.Series("here", list(pool.map(one, members.to_list())), pl.String)
+def _digests(root: Path, members: pl.DataFrame) -> pl.Series:
+    found = [_digest(root / member) for (member,) in members.iter_rows()]
+    return pl.Series("here", found, pl.String)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def threads() -> int:
