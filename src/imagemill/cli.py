@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imagemill import heal as healing
-from imagemill import scaffold
 from imagemill.config.project import Project
 from imagemill.errors import BuildError
 from imagemill.files import DVC_LOCK
@@ -54,7 +52,9 @@ def init(
 @app.command()
 def heal() -> None:
     """Restore DVC's own files where a killed build cut them short."""
-    sys.exit(reported(lambda: healing.heal(Path.cwd())))
+    from imagemill.heal import heal  # noqa: PLC0415 (DVC takes long to import)
+
+    sys.exit(reported(lambda: heal(Path.cwd())))
 
 
 Endpoint = Annotated[str | None, typer.Option(help="Of s3://: URL of a store other than AWS.")]
@@ -143,8 +143,10 @@ def prune(
 
 
 def _build(targets: list[str]) -> None:
+    from imagemill import heal  # noqa: PLC0415
+
     root = Path.cwd()
-    healing.heal(root)
+    heal.heal(root)
     before = _built(root)
     if subprocess.run([_dvc(), "repro", *targets], check=False).returncode:
         raise BuildError("the build stopped; the message above says why and where")
@@ -157,6 +159,8 @@ def _build(targets: list[str]) -> None:
 
 
 def _init(name: str, address: str) -> None:
+    from imagemill import scaffold  # noqa: PLC0415
+
     say(scaffold.init(name, address, Path.cwd()))
     say(f"Written to conf/dataset/{name}.yaml and entered in params.yaml.")
     say(f"Read it, then build it: dvc repro report@{name}")
@@ -172,8 +176,10 @@ def _dvc() -> str:
 
 def _built(root: Path) -> dict[str, dict[str, str]]:
     """Return the stages whose recorded outputs are there, with the outputs' hashes."""
+    from imagemill import heal  # noqa: PLC0415
+
     lock = root / DVC_LOCK
-    stages = (healing.recorded(lock) or {}) if lock.exists() else {}
+    stages = (heal.recorded(lock) or {}) if lock.exists() else {}
     return {
         name: outs for name, outs in stages.items() if all((root / path).exists() for path in outs)
     }
