@@ -189,7 +189,8 @@ def test_a_table_or_column_that_is_not_there_is_named_with_the_nearest():
 
 def test_files_come_as_they_are_over_few_connections(web: Web):
     urls = [
-        web.put(f"{n}.jpg", Page(body=bytes([n]) * 1000, chunked=n % 2 == 1)) for n in range(50)
+        web.put(f"{n}.jpg", Page(body=bytes([n]) * 1000, chunked=n % 2 == 1, delay=0.005))
+        for n in range(50)
     ]
     found = fetched(*urls, per_host=2)
     assert list(found.values()) != []

@@ -87,21 +87,16 @@ class _Handler(BaseHTTPRequestHandler):
             web.asked[self.path] += 1
             web.times.setdefault(self.path, []).append(time.monotonic())
             web.headers = dict(self.headers)
-            web.busy += 1
-            web.busiest = max(web.busy, web.busiest)
         try:
             self._answer(web.pages.get(self.path, Page(status=404)), web.asked[self.path])
         except ConnectionError:
             web.broken.set()
             self.close_connection = True
-        finally:
-            with web.lock:
-                web.busy -= 1
 
     def _answer(self, page: Page, number: int) -> None:
         if number > 1 and page.soon:
             page = page.soon
-        time.sleep(page.delay)
+        self._wait(page.delay)
         if self._has(page):
             self.server.same[self.path] += 1
             self.send_response(304)
@@ -118,6 +113,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not head:
             self._send(page)
+
+    def _wait(self, delay: float) -> None:
+        """Let the client wait, and count it: once an answer has begun, it may have asked again."""
+        web = self.server
+        with web.lock:
+            web.busy += 1
+            web.busiest = max(web.busy, web.busiest)
+        time.sleep(delay)
+        with web.lock:
+            web.busy -= 1
 
     def _has(self, page: Page) -> bool:
         """Tell whether who asks has this version already."""
