@@ -35,6 +35,9 @@ class Anatomy:
 
     frames: int = 1
 
+    cost: int = 8
+    """Bytes of memory a pixel that decoding takes at most, in Pillow and its libraries."""
+
     exif: bytes = b""
     """A TIFF structure, without the ``Exif`` prefix."""
 

@@ -23,6 +23,7 @@ def dissect(data: bytes) -> Anatomy:
         format="AVIF",
         picture=data[:start] + hidden + data[end:] if hidden != meta else data,
         bits=_bits(data),
+        cost=13,
         exif=_find_exif(data) if hidden != meta else b"",
     )
 

@@ -1,5 +1,6 @@
 """What a file declares about its image, read without decoding a pixel."""
 
+import ctypes
 import io
 import re
 import struct
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import AvifImagePlugin, Image
+from PIL import AvifImagePlugin, Image, _imaging
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -20,7 +21,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from imagemill.images import ifd
+from imagemill.images import ifd, pnm
 from imagemill.images.anatomy import Anatomy
 from imagemill.images.formats import dissect
 from imagemill.images.outcome import Limits, Unreadable
@@ -30,6 +31,18 @@ Image.MAX_IMAGE_PIXELS = None
 
 # The pipeline runs one process a core, and more threads each would only wait for one another.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+
+def _hush_libtiff() -> None:
+    """Keep libtiff from printing each error to standard error: one file may have millions."""
+    library = ctypes.CDLL(_imaging.__file__)  # finds what it is linked to
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        handler = getattr(library, name, None)
+        if handler is not None:
+            handler(None)
+
+
+_hush_libtiff()
 
 # Called directly, a plugin tells why it refuses a file, and no other plugin gets a try.
 _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
@@ -43,12 +56,16 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "PPM": PpmImageFile,
 }
 
+_COST = 8  # bytes of memory that a pixel of ``Limits.max_pixels`` stands for
+
+_NARROW = 16  # pixels; Pillow needs memory for a row too, which in a narrower image counts
+
 _ANIMATED = {"PNG", "WEBP", "GIF", "AVIF"}
 _CONTRACT_FORMATS = {"JPEG", "PNG", "WEBP"}
 
 # What Pillow raises on damaged bytes: it parses with struct, slices and int(), so that a damaged
 # field surfaces as whatever the next line makes of it. The first seven were seen in 1.3 million
-# damaged files; the others its code raises, or can when memory is short.
+# damaged files; the others its code raises.
 _FAILURES = (
     OSError,
     SyntaxError,
@@ -59,7 +76,6 @@ _FAILURES = (
     ArithmeticError,
     LookupError,
     EOFError,
-    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -91,8 +107,16 @@ class Header:
     alpha: bool
     """Whether any pixel can be transparent."""
     icc: bool
+    memory: int
+    """Bytes that decoding takes at most, besides the file."""
     exif: bool
     gps: bool
+    taken: str | None
+    """EXIF's DateTimeOriginal, as written."""
+    camera: str | None
+    """EXIF's make and model."""
+    quantisation: tuple[int, ...]
+    """Of a JPEG's first component: 64 divisors, row by row of frequencies; empty for others."""
 
     @property
     def animated(self) -> bool:
@@ -111,10 +135,12 @@ def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, at most {limits.max_bytes}")
     anatomy = dissect(data)
     if anatomy.size:
-        _check_size(anatomy.size, limits)
+        _check_size(anatomy.size, anatomy.cost, limits)
     with guarded(anatomy.format):
         image = _PLUGINS[anatomy.format](io.BytesIO(anatomy.picture))
-        _check_size(image.size, limits)
+        _check_size(image.size, anatomy.cost, limits)
+        if anatomy.format == "PPM":
+            pnm.spread(image, data)
         return _header(anatomy, image), image
 
 
@@ -142,19 +168,19 @@ def guarded(name: str) -> Iterator[None]:
             raise Unreadable(reason, f"{name}: {text}") from error
 
 
-def _check_size(size: tuple[int, int], limits: Limits) -> None:
+def _check_size(size: tuple[int, int], cost: int, limits: Limits) -> None:
     width, height = size
-    if width * height > limits.max_pixels:
-        raise Unreadable(
-            "too_many_pixels", f"{width} x {height}, at most {limits.max_pixels} pixels"
-        )
+    most = limits.max_pixels * _COST // max(cost, _COST)
+    if max(width, _NARROW) * height > most:
+        raise Unreadable("too_many_pixels", f"{width} x {height}, at most {most} pixels")
 
 
 def _header(anatomy: Anatomy, image: ImageFile) -> Header:
-    orientation, gps = ifd.privacy(anatomy.exif)
+    told = ifd.told(anatomy.exif)
+    orientation = told.orientation
     if anatomy.format == "AVIF":
         # The decoder makes an EXIF block of the properties that turn the image.
-        orientation, _ = ifd.privacy(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+        orientation = ifd.told(image.info.get("exif", b"").removeprefix(b"Exif\0\0")).orientation
     width, height = image.size if orientation < 5 else image.size[::-1]
     mode = anatomy.mode or image.mode
     return Header(
@@ -167,9 +193,19 @@ def _header(anatomy: Anatomy, image: ImageFile) -> Header:
         bits=_bits(anatomy.bits, mode),
         alpha=image.has_transparency_data,
         icc=anatomy.icc or "icc_profile" in image.info,
+        memory=anatomy.cost * width * height,
         exif=bool(anatomy.exif),
-        gps=gps,
+        gps=told.gps,
+        taken=told.taken,
+        camera=told.camera,
+        quantisation=_quantisation(image),
     )
+
+
+def _quantisation(image: ImageFile) -> tuple[int, ...]:
+    if not isinstance(image, JpegImageFile) or not image.layer:
+        return ()
+    return tuple(image.quantization.get(image.layer[0][3], ()))
 
 
 def _bits(stored: int | None, mode: str) -> int:

@@ -4,13 +4,22 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
+MAKE = 271
+MODEL = 272
 ORIENTATION = 274
 EXIF = 34665
 GPS = 34853
+DATE_TIME_ORIGINAL = 36867
+
+TOLD = {MAKE, MODEL, ORIENTATION, EXIF, GPS, DATE_TIME_ORIGINAL}
+"""Tags that ``told`` reads."""
+
+_LONGEST_TEXT = 96  # bytes of a name or date that anybody would want to see
 
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _WIDTHS |= {16: 8, 17: 8, 18: 8}
 _MOST_ENTRIES = 2**16
+_ASCII = 2
 _INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 
 
@@ -62,6 +71,12 @@ class Directory(NamedTuple):
         word = _INTEGERS.get(entry.kind)
         return self._unpack(f"{entry.length}{word}", entry.value) if word else ()
 
+    def value(self, entry: Entry) -> int | bytes | None:
+        """Return the one integer of an entry, or the start of its text; null for other kinds."""
+        if entry.kind == _ASCII:
+            return self.data[entry.value : min(entry.end, entry.value + _LONGEST_TEXT)]
+        return self.values(entry)[0] if entry.kind in _INTEGERS and entry.length == 1 else None
+
     def pack(self, entries: list[Entry]) -> bytes:
         """Write entries as a directory that ends the chain, valid anywhere in this file."""
         word, pointer = ("Q", "Q") if self.big else ("H", "L")
@@ -90,19 +105,65 @@ class Directory(NamedTuple):
         return struct.unpack_from(self.order + words, self.data, at)
 
 
-def privacy(exif: bytes) -> tuple[int, bool]:
-    """Return the orientation (1 to 8) in an EXIF block, and whether it has a GPS directory.
+class Told(NamedTuple):
+    """What an EXIF block says that a table may hold: no place, no owner."""
 
-    A damaged block counts as one that says nothing: cameras and editors damage them often, and
-    no pixel depends on them.
+    orientation: int = 1
+    """1 (upright) to 8."""
+    gps: bool = False
+    """Whether there is a directory of the place."""
+    taken: str | None = None
+    """DateTimeOriginal, as written."""
+    camera: str | None = None
+    """Make and model."""
+
+
+def told(exif: bytes) -> Told:
+    """Read an EXIF block.
+
+    What is damaged counts as not there: cameras and editors damage blocks often, and no pixel
+    depends on them.
     """
-    orientation, gps = 1, False
+    if not exif:
+        return Told()
+    main = _sound(exif, None)
+    at, turned = main.get(EXIF), main.get(ORIENTATION)
+    inner = _sound(exif, at) if isinstance(at, int) else {}
+    return Told(
+        orientation=turned if isinstance(turned, int) and 1 <= turned <= 8 else 1,
+        gps=GPS in main,
+        taken=_text(inner.get(DATE_TIME_ORIGINAL)),
+        camera=_camera(_text(main.get(MAKE)), _text(main.get(MODEL))),
+    )
+
+
+def _sound(exif: bytes, at: int | None) -> dict[int, int | bytes]:
+    """Return the values by tag up to the first damaged entry; of the first directory at None."""
+    found: dict[int, int | bytes] = {}
     try:
         directory = Directory.first(exif)
+        if at is not None:
+            directory = directory._replace(at=at)
         for entry in directory.entries():
-            gps |= entry.tag == GPS
-            if entry.tag == ORIENTATION and entry.length == 1:
-                orientation = (*directory.values(entry), 1)[0]
+            if entry.tag in TOLD:
+                value = directory.value(entry)
+                found[entry.tag] = found.get(entry.tag, b"") if value is None else value
     except struct.error:
         pass
-    return (orientation if 1 <= orientation <= 8 else 1), gps
+    return found
+
+
+def _text(value: int | bytes | None) -> str | None:
+    """Return the printable text of an ASCII value, on one line; null when there is none."""
+    if not isinstance(value, bytes):
+        return None
+    text = value.split(b"\0")[0].decode("utf-8", "replace")
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(shown.split())[:_LONGEST_TEXT] or None
+
+
+def _camera(make: str | None, model: str | None) -> str | None:
+    """Return both, but the make once: "Canon", "Canon EOS 5D" is the second alone."""
+    if make and model and model.lower().startswith(make.lower()):
+        return model
+    return " ".join(each for each in (make, model) if each) or None

@@ -18,7 +18,9 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _NEXT_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 # A few bytes can order a whole pass over the image: without a bound, a small file takes hours.
-_MOST_SCANS = 200
+# Encoders make at most some 20 scans.
+_MANY_SCANS, _MOST_SCANS = 32, 200
+_MOST_PASSED = 2**31  # pixels of all scans together, where they are many
 
 # libjpeg pads a scan that ends early and only warns, which Pillow does not hear. Shown no end
 # marker it must ask for more, and Pillow says "truncated". These 64 one bits, which no Huffman
@@ -84,9 +86,16 @@ def dissect(data: bytes) -> Anatomy:
         picture=b"".join(found.parts[:-1]) + (_LOOK_AHEAD if one_pass else _EOI),
         size=(width, height),
         bits=bits,
+        cost=_cost(len(found.progress.precision), one_pass=one_pass),
         exif=found.exif,
         icc=found.icc,
     )
+
+
+def _cost(components: int, *, one_pass: bool) -> int:
+    """Bytes a pixel: 4 stored, and 4 for ink as light, or 2 a coefficient that scans add to."""
+    whole = 0 if one_pass else 2 * components
+    return 4 + max(whole, 4 if components == 4 else 0)
 
 
 def strip(data: bytes) -> bytes:
@@ -177,6 +186,10 @@ def _checked_frame(found: _Found) -> Segment:
         raise Unreadable("unsupported_mode", "JPEG: not 1, 3 or 4 colour components")
     if found.progress.scans > _MOST_SCANS:
         raise Unreadable("corrupt", f"JPEG: more than {_MOST_SCANS} scans")
+    height, width = struct.unpack_from(">HH", found.frame.body, 1)
+    scans = found.progress.scans
+    if scans > _MANY_SCANS and scans * width * height > _MOST_PASSED:
+        raise Unreadable("corrupt", f"JPEG: {scans} scans of {width} x {height} pixels")
     if found.frame.marker in {*_SEQUENTIAL, 0xC2} and not found.progress.complete():
         raise Unreadable("truncated", "JPEG: scans are missing")
     return found.frame

@@ -11,6 +11,7 @@ REASONS: dict[str, str] = {
     "too_many_pixels": "One frame declares more pixels than the limit; it was not decoded.",
     "too_many_bytes": "The file is larger than the limit; it was not decoded.",
     "unsupported_mode": "The way it stores colour has no agreed meaning in 8 bits.",
+    "kills_reader": "The process that read it ended, most likely for lack of memory.",
 }
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -20,11 +21,15 @@ _LONGEST_DETAIL = 160
 class Limits(NamedTuple):
     """The largest image that is decoded. Both limits are inclusive.
 
-    Besides the file, decoding takes 4 to 12 bytes of memory a pixel, and 16 for WebP.
+    Besides the file, decoding takes at most 8 bytes of memory for each of ``max_pixels``.
     """
 
     max_pixels: int
-    """Declared width times height of one frame."""
+    """Declared width times height of one frame; a row counts as 16 pixels at least.
+
+    Formats whose decoders take more than 8 bytes a pixel count for more: WebP (16) twice, AVIF
+    (13), progressive JPEG (10, of four inks 12), TIFF of more than 32 bits a pixel.
+    """
 
     max_bytes: int
     """Length of the file."""
@@ -32,6 +37,8 @@ class Limits(NamedTuple):
 
 class Unreadable(Exception):  # noqa: N818 (a finding about bytes, not a fault)
     """No image comes out of these bytes; ``reason`` is a key of ``REASONS``.
+
+    Lack of memory is no finding about bytes: that raises ``MemoryError``.
 
     ``detail`` is one line of printable ASCII that depends on the bytes alone.
     """

@@ -29,6 +29,7 @@ def dissect(data: bytes) -> Anatomy:
         format="WEBP",
         picture=_join(_extended(found, _ANIMATION | _ALPHA) + still + frames[:1]),
         size=_size(found[0]),
+        cost=16,
         frames=max(1, len(frames)),
         exif=exif.removeprefix(b"Exif\0\0"),
         icc=any(chunk.name == b"ICCP" for chunk in found),
