@@ -14,8 +14,11 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
+from imagemill import images
 from imagemill.engine import Engine, Inline, processes
 from imagemill.images import Limits
+from imagemill.measure.functions import FUNCTIONS
+from imagemill.measure.picture import Picture
 from imagemill.sources import Folder
 from imagemill.tables import Table
 
@@ -91,6 +94,22 @@ def file(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     target = BytesIO()
     image.save(target, form, **options)
     return target.getvalue()
+
+
+def picture(image: Image.Image, form: str = "PNG", **options: object) -> Picture:
+    """Return an image as it is when it comes out of a file."""
+    return opened(file(image, form, **options))
+
+
+def opened(data: bytes) -> Picture:
+    """Return what a file shows."""
+    return Picture(*images.read(data, LIMITS), len(data))
+
+
+def measured(image: Image.Image) -> Row:
+    """Return all that is measured of an image, without an embedding."""
+    found = (next(iter(each.of([picture(image)]))) for each in FUNCTIONS.values())
+    return {name: value for values in found for name, value in values.items()}
 
 
 def folder(path: Path, **given: object) -> Folder:

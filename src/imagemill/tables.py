@@ -198,29 +198,52 @@ FACTS = Table(
         "mode": pl.String,  # as stored, before conversion to L or RGB
         "width": pl.Int32,  # pixels, upright
         "height": pl.Int32,
+        "aspect": pl.Float32,  # longer side over the shorter, 1 or more
         "orientation": pl.Int8,  # EXIF, 1 to 8
         "frames": pl.Int32,
         "bits": pl.Int8,  # a channel
         "exif": pl.Boolean,
         "gps": pl.Boolean,
+        "taken": pl.String,  # EXIF DateTimeOriginal as written; null where there is none
+        "camera": pl.String,  # EXIF make and model
         "ready": pl.Boolean,  # its own bytes meet the image contract
+        "quality": pl.Int8,  # that a JPEG was saved with, 1 to 100, as estimated; else null
         "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 512
         "brightness": pl.Float32,  # mean grey, 0..1
         "contrast": pl.Float32,  # standard deviation of grey, 0..1
         "entropy": pl.Float32,  # of the grey histogram, bits, 0..8
+        "saturation": pl.Float32,  # mean of (max - min) / max of the channels, 0..1, small
         "pixels": pl.String,  # sha256 of the upright RGB pixels and their shape
         "phash": pl.List(pl.UInt64),  # 8 perceptual hashes, one a transform of TRANSFORMS
+        "phash256": pl.Binary,  # a finer perceptual hash, 32 bytes
     },
     ("digest",),
 )
 """What the bytes of each distinct image determine; written by ``measure``."""
 
+THUMB_SIDE = 48
+"""Pixels of a thumbnail a side: its image, upright, is squeezed to a square."""
+
+COLOURS_SIDE = 8
+"""Pixels of a colour thumbnail a side."""
+
 THUMBS = Table(
     "thumbs.parquet",
-    {"digest": pl.String, "thumb": pl.Binary},  # 32x32 grey, row by row
+    {
+        "digest": pl.String,
+        "thumb": pl.Binary,  # THUMB_SIDE squared, grey, row by row
+        "colours": pl.Binary,  # COLOURS_SIDE squared, RGB, row by row
+    },
     ("digest",),
 )
-"""A small picture of each readable image, for verification; written by ``measure``."""
+"""Small pictures of each readable image, for verification; written by ``measure``."""
+
+EMBEDDINGS = Table(
+    "embeddings.parquet",
+    {"digest": pl.String, "embedding": pl.Binary},  # of length 1, float16, little-endian
+    ("digest",),
+)
+"""What a model makes of each readable image; no rows without one. Written by ``measure``."""
 
 PAIRS = Table(
     "pairs.parquet",
@@ -257,18 +280,26 @@ LEAKS = Table(
     "leaks.parquet",
     {
         "a": pl.String,  # samples, in different splits
-        "b": pl.String,
+        "b": pl.String,  # of a benchmark: "<name>:<file>"
         "split_a": pl.String,
-        "split_b": pl.String,
-        "kind": pl.String,  # bytes, pixels, perceptual, group
-        "distance": pl.Int32,
-        "transform": pl.String,
-        "score": pl.Float32,
+        "split_b": pl.String,  # of a benchmark: its name
+        "label_a": pl.String,
+        "label_b": pl.String,
+        "kind": pl.String,  # bytes, pixels, perceptual, semantic, group, identity, against
+        "shared": pl.String,  # what both have: the content hash, group or identity; null: likeness
+        "method": pl.String,  # that found it: exact, perceptual, semantic, group
+        "distance": pl.Int32,  # differing bits of the perceptual hashes; null where none are
+        "similarity": pl.Float32,  # 1 for equal pixels, 1 - distance / 64, or the cosine; else null
+        "transform": pl.String,  # that takes b to a: one of TRANSFORMS
+        "score": pl.Float32,  # verified likeness, -1..1
         "removed": pl.String,  # the sample taken out because of it; null when none was
     },
     ("a", "b", "kind"),
 )
-"""Pairs of samples that would carry knowledge over a split; written by ``leaks``."""
+"""Pairs of samples that would carry knowledge over a split; written by ``leaks``.
+
+A group or identity is in as many rows as it has samples: each with one of every other split.
+"""
 
 MANIFEST = Table(
     "manifest.parquet",
@@ -281,6 +312,7 @@ MANIFEST = Table(
         "identity": pl.String,
         "group": pl.String,
         "split": pl.String,
+        "fold": pl.Int32,  # 0, 1, ... of a split that is divided for cross-validation; else null
         "name": pl.String,
         "verdict": pl.String,
         "reasons": pl.List(pl.String),

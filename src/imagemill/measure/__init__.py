@@ -1,139 +1,199 @@
 """Decode every distinct image once, and remember what its bytes determine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
-from imagemill import images, packs
+from imagemill import images
 from imagemill.config import Section
+from imagemill.embed import Choice
 from imagemill.engine import Engine
-from imagemill.measure.figures import figures
+from imagemill.measure.functions import EMBEDDING, HEADER, functions
+from imagemill.measure.worker import (
+    KILLS_READER,
+    RESCUE,
+    Batch,
+    Member,
+    Result,
+    decode,
+    joined,
+)
 from imagemill.memo import Memo, fingerprint
 from imagemill.progress import progress, say
-from imagemill.tables import FACTS, THUMBS
+from imagemill.tables import EMBEDDINGS, FACTS, THUMBS
 
-VERSION = 2  # of the figures; raise it when the code here gives other values
-BATCH = 256  # images: small enough to lose little when killed, large enough to keep workers busy
+BATCH = 256  # images: few enough to share out evenly, enough to keep workers busy
+SAVED = 4  # batches that are remembered at once: what a killed build loses at most
 
-NO_MEMORY = "MemoryError()"
-"""Ends the detail of an image that failed for lack of memory: the machine's fault, perhaps, so
-not remembered."""
-
-RESULT = {**FACTS.columns, "thumb": pl.Binary}
-"""Columns that one decode gives."""
+Memos = Mapping[str, Memo]
+"""By function."""
 
 
 class Config(Section):
-    """What is refused before it is decoded."""
+    """What is refused before it is decoded, and what makes embeddings."""
 
     max_pixels: Annotated[int, Field(ge=1)]
     """Width times height, as the header declares them."""
     max_bytes: Annotated[int, Field(ge=1)]
     """Of the file."""
+    embedder: Choice
+    """A choice of ``conf/embedder``; null for none."""
+
+    @property
+    def limits(self) -> images.Limits:
+        """What ``images`` is to refuse."""
+        return images.Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Images of one pack: (digest, offset, length) each."""
+class Measured:
+    """All that is known of the images."""
 
-    folder: Path
-    pack: str
-    members: tuple[tuple[str, int, int], ...]
-    limits: images.Limits
+    facts: pl.DataFrame
+    """``tables.FACTS``: a row for every image."""
+    thumbs: pl.DataFrame
+    """``tables.THUMBS``: a row for every readable image."""
+    embeddings: pl.DataFrame
+    """``tables.EMBEDDINGS``: the same, but no rows without an embedder."""
 
 
-def memo(root: Path, config: Config) -> Memo:
-    """Return the memo of this stage's one function."""
-    name = fingerprint(
-        "measure",
-        VERSION,
-        decoders=images.decoders(),
-        numpy=np.__version__,
-        **config.model_dump(mode="json"),
-    )
-    return Memo(root, name, RESULT)
+def memos(root: Path, config: Config) -> dict[str, Memo]:
+    """Return the memo of each function, by name.
+
+    Only that of ``header`` depends on the limits: they decide what is read, not what it shows.
+    """
+    libraries = {"decoders": images.decoders(), "numpy": np.__version__}
+    own: dict[str, dict[str, object]] = {HEADER: {"limits": list(config.limits)}}
+    if config.embedder is not None:
+        own[EMBEDDING] = {"embedder": config.embedder.fingerprint()}
+    return {
+        name: Memo(
+            root,
+            fingerprint(f"measure-{name}", each.version, **libraries, **own.get(name, {})),
+            each.schema,
+        )
+        for name, each in functions(config.embedder).items()
+    }
 
 
 def measure(
-    places: pl.DataFrame, folder: Path, config: Config, remembered: Memo, engine: Engine
-) -> pl.DataFrame:
-    """Return the facts and thumbnail of every image in ``places``, sorted by digest.
+    places: pl.DataFrame, folder: Path, config: Config, remembered: Memos, engine: Engine
+) -> Measured:
+    """Return all that is known of the images in ``places``.
 
-    Only images that ``remembered`` does not know are decoded, and they are added to it.
+    Only those that lack a function are decoded, and what it gives is added to ``remembered``.
     """
-    known = remembered.find(places["digest"])
-    new = places.join(known, on="digest", how="anti").sort("pack", "offset")
-    batches = list(_batches(new, folder, config))
+    known = {name: memo.find(places["digest"]) for name, memo in remembered.items()}
+    new = _lacking(places, known)
+    batches = list(_batches(new, folder, config, tuple(known)))
     results = [known]
-    with progress("measure", len(new), "images") as advance:
-        for result in engine.map(decode, batches):
-            remembered.add(result.filter(~_starved()))
+    with progress("measure", len(new), "images") as advance, _saving(remembered) as save:
+        for batch, result in zip(batches, engine.map(decode, batches, RESCUE), strict=True):
+            save(result)
             results.append(result)
-            advance(len(result))
-    remembered.tidy()
-    measured = pl.concat(results).sort("digest")
-    say(f"measure: {len(places):,} images: {len(new):,} decoded, {len(known):,} remembered")
-    starved = measured.filter(_starved()).height
-    if starved:
-        say(
-            f"warning: measure: {starved:,} images failed for lack of memory. Run this stage again "
-            "with IMAGEMILL_ENGINE='engine.workers=1', or lower `measure.max_pixels`."
-        )
-    return measured
+            advance(len(batch.members))
+    _tell(len(places), new, tuple(known))
+    return _united(results)
+
+
+def _lacking(places: pl.DataFrame, known: Result) -> pl.DataFrame:
+    """Return the images to decode, pack by pack; for each function, whether they lack it.
+
+    One that is known to be unreadable lacks nothing.
+    """
+    unreadable = known[HEADER].filter(pl.col("reason").is_not_null())["digest"]
+    lacks = [
+        ~pl.col("digest").is_in(pl.concat([rows["digest"], unreadable]).implode()).alias(name)
+        for name, rows in known.items()
+    ]
+    return places.with_columns(lacks).filter(pl.any_horizontal(*known)).sort("pack", "offset")
+
+
+def _batches(
+    new: pl.DataFrame, folder: Path, config: Config, names: Sequence[str]
+) -> Iterator[Batch]:
+    for (pack,), rows in new.group_by("pack", maintain_order=True):
+        members = rows.select("digest", "offset", "length", *names).iter_rows()
+        while chunk := tuple(islice(members, BATCH)):
+            lacking = tuple(
+                Member(digest, offset, length, tuple(compress(names, lacks)))
+                for digest, offset, length, *lacks in chunk
+            )
+            yield Batch(folder, str(pack), lacking, config.limits, config.embedder)
+
+
+@contextmanager
+def _saving(remembered: Memos) -> Iterator[Callable[[Result], None]]:
+    """Remember results, some at a time, and the last of them however the work ends."""
+    waiting: list[Result] = []
+
+    def flush() -> None:
+        if waiting:
+            for name, rows in joined(waiting).items():
+                remembered[name].add(rows.filter(~_starved()) if name == HEADER else rows)
+        waiting.clear()
+
+    def save(result: Result) -> None:
+        waiting.append(result)
+        if len(waiting) == SAVED:
+            flush()
+
+    try:
+        yield save
+    finally:
+        flush()
+    for memo in remembered.values():
+        memo.tidy()
 
 
 def _starved() -> pl.Expr:
-    return pl.col("detail").fill_null("").str.ends_with(NO_MEMORY)
+    return pl.col("reason").eq_missing(KILLS_READER)
 
 
-def thumbs(measured: pl.DataFrame) -> pl.DataFrame:
-    """Return the thumbnails of the readable images of what ``measure`` gave."""
-    return measured.filter(pl.col("thumb").is_not_null()).select(*THUMBS.columns)
+def _tell(count: int, new: pl.DataFrame, names: Sequence[str]) -> None:
+    """Say how many images were decoded, and for which functions where not for all."""
+    whole = pl.all_horizontal(*names)
+    said = [f"{new.filter(whole).height:,} decoded"]
+    some = new.filter(~whole).group_by(names).len().sort(names)
+    said += [
+        f"{number:,} decoded for {' and '.join(compress(names, lacks))} only"
+        for *lacks, number in some.iter_rows()
+    ]
+    say(f"measure: {count:,} images: {', '.join(said)}, {count - len(new):,} remembered")
 
 
-def decode(batch: _Batch) -> pl.DataFrame:
-    """Decode the images of one batch; a broken image is a row with a reason.
+def _united(results: Sequence[Result]) -> Measured:
+    """Return the tables that all rows together make; the first of ``results`` were remembered."""
+    rows = joined(results)
+    # What could be read once may be too large for the memory of today: its last row counts.
+    header = rows.pop(HEADER).unique("digest", keep="last")
+    readable = header.filter(pl.col("reason").is_null()).sort("digest")
+    embedded = rows.pop(EMBEDDING, EMBEDDINGS.frame())
+    whole = readable
+    for each in rows.values():
+        whole = whole.join(each, on="digest", how="left", maintain_order="left")
+    _warn(header)
+    return Measured(
+        pl.concat([whole, header.filter(pl.col("reason").is_not_null())], how="diagonal")
+        .select(*FACTS.columns)
+        .sort("digest"),
+        whole.select(*THUMBS.columns),
+        readable.select("digest").join(embedded, on="digest", maintain_order="left"),
+    )
 
-    Raises ``BuildError`` when the pack does not hold what it should.
-    """
-    with packs.Reader(batch.folder) as reader:
-        rows = [
-            {"digest": digest, **_facts(reader.content(digest, batch.pack, *place), batch.limits)}
-            for digest, *place in batch.members
-        ]
-    return pl.DataFrame(rows, schema=RESULT)
 
-
-def _batches(new: pl.DataFrame, folder: Path, config: Config) -> Iterator[_Batch]:
-    limits = images.Limits(max_pixels=config.max_pixels, max_bytes=config.max_bytes)
-    for (pack,), rows in new.group_by("pack", maintain_order=True):
-        members = rows.select("digest", "offset", "length").iter_rows()
-        while chunk := tuple(islice(members, BATCH)):
-            yield _Batch(folder, str(pack), chunk, limits)
-
-
-def _facts(data: bytes, limits: images.Limits) -> dict[str, Any]:
-    try:
-        header, image = images.read(data, limits)
-    except images.Unreadable as error:
-        return {"bytes": len(data), "reason": error.reason, "detail": error.detail}
-    return {
-        "bytes": len(data),
-        "format": header.format,
-        "mode": header.mode,
-        "width": header.width,
-        "height": header.height,
-        "orientation": header.orientation,
-        "frames": header.frames,
-        "bits": header.bits,
-        "exif": header.exif,
-        "gps": header.gps,
-        "ready": images.meets_contract(header),
-        **figures(image),
-    }
+def _warn(header: pl.DataFrame) -> None:
+    starved = header.filter(_starved()).height
+    if starved:
+        say(
+            f"warning: measure: {starved:,} images ended the process that read them, most likely "
+            "for lack of memory. Run this stage again with IMAGEMILL_ENGINE='engine.workers=1', "
+            "or lower `measure.max_pixels`."
+        )

@@ -30,7 +30,7 @@ def _names(memo: Path, path: Path) -> set[str]:
     except (KeyError, ValidationError) as error:
         raise BuildError(f"prune: {path} is of an earlier imagemill; run `dvc repro`") from error
     return {
-        measure.memo(memo, measured).folder.name,
+        *(each.folder.name for each in measure.memos(memo, measured).values()),
         match.known(memo, matched).folder.name,
         contract.fingerprinted(limits),
     }

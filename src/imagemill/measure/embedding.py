@@ -1,0 +1,27 @@
+"""Embeddings by the model that the config names."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from imagemill.embed import Embed, Embedder
+from imagemill.measure.picture import Picture
+
+_LOADED: dict[str, Embed] = {}
+
+
+def embeddings(embedder: Embedder) -> Callable[[Sequence[Picture]], Iterator[dict[str, bytes]]]:
+    """Return what yields the embedding of each image; the model is loaded when one is wanted."""
+
+    def of(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
+        vectors = _loaded(embedder)([picture.image for picture in pictures])
+        for vector in vectors.astype("<f2"):
+            yield {"embedding": vector.tobytes()}
+
+    return of
+
+
+def _loaded(embedder: Embedder) -> Embed:
+    """Return the model, loaded once a process. Its settings may hold lists, and so have no hash."""
+    key = repr(embedder)
+    if key not in _LOADED:
+        _LOADED[key] = embedder.load()
+    return _LOADED[key]
