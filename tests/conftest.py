@@ -23,7 +23,16 @@ settings.register_profile("imagemill", deadline=None, derandomize=True)
 settings.load_profile("imagemill")
 
 ROOT = Path(__file__).parents[1]
-PIPELINE = ("conf", "stages", "src", "dvc.yaml", "requirements.lock", ".dvcignore")
+PIPELINE = (
+    "conf",
+    "stages",
+    "src",
+    "fingerprints",
+    "splits",
+    "dvc.yaml",
+    "requirements.lock",
+    ".dvcignore",
+)
 STAGES = ("scan", "download", "merge", "measure", "match", "clean", "leaks", "package", "report")
 
 

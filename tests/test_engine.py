@@ -5,15 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from imagemill.engine import Engine
+from imagemill.engine import Engine, Rescue
 from imagemill.errors import BuildError
 from tests import make
 
@@ -80,9 +81,104 @@ def end_at_two(number: int) -> int:
     return number
 
 
-def test_a_worker_that_is_killed_ends_the_build_with_advice():
+def test_a_worker_that_dies_twice_with_a_batch_ends_the_build_with_advice():
     with pytest.raises(BuildError, match=r"IMAGEMILL_ENGINE='engine\.workers=1'"):
         list(make.workers(2).map(end_at_two, range(8)))
+
+
+def once(numbers: list[Path]) -> int:
+    """Give a number after having killed this worker the first time it is asked for it."""
+    (mark,) = numbers
+    if mark.name in ("3", "8") and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(mark.name)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_killed_worker_costs_another_try_and_changes_nothing(tmp_path, count):
+    batches = [[tmp_path / str(n)] for n in range(20)]
+    assert list(make.workers(count).map(once, batches)) == list(range(20))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "8"]
+
+
+def test_workers_killed_from_outside_at_any_moment_change_nothing(tmp_path):
+    results, killed = [], 0
+    for number, (result, pid) in enumerate(make.workers(2, ahead=8).map(square, range(400))):
+        results.append(result)
+        if number in (1, 50, 51, 200) and alive(pid) and pid != os.getpid():
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    assert results == [n * n for n in range(400)]
+    assert killed >= 3
+
+
+class Trouble(NamedTuple):
+    """Numbers, of which some end their worker."""
+
+    numbers: tuple[int, ...]
+    how: str = "SIGKILL"
+
+
+KILLERS = {13, 14}
+
+
+def tenfold(batch: Trouble) -> list[int]:
+    for number in batch.numbers:
+        if number in KILLERS and batch.how == "MemoryError":
+            raise MemoryError
+        if number in KILLERS:
+            os.kill(os.getpid(), signal.Signals[batch.how])
+    return [10 * number for number in batch.numbers]
+
+
+def joined(parts: Sequence[list[int]]) -> list[int]:
+    return [each for part in parts for each in part]
+
+
+RESCUE = Rescue(
+    split=lambda batch: [Trouble((number,), batch.how) for number in batch.numbers],
+    lost=lambda batch: [-number for number in batch.numbers],
+    join=joined,
+)
+EXPECTED = [-n if n in KILLERS else 10 * n for n in range(40)]
+
+
+def troubles(width: int, how: str) -> list[Trouble]:
+    return [Trouble(tuple(range(n, n + width)), how) for n in range(0, 40, width)]
+
+
+@pytest.mark.parametrize(
+    ("width", "how"), [(1, "SIGKILL"), (8, "SIGSEGV"), (20, "SIGKILL"), (8, "MemoryError")]
+)
+def test_only_the_items_that_end_their_worker_are_lost(width, how, capfd):
+    found = make.workers(2).map(tenfold, troubles(width, how), RESCUE)
+    assert joined(list(found)) == EXPECTED
+    assert how in capfd.readouterr().err
+
+
+def test_a_single_batch_has_a_worker_when_it_may_end_it():
+    (batch,) = troubles(40, "SIGKILL")
+    assert list(make.workers(2).map(tenfold, [batch], RESCUE)) == [EXPECTED]
+
+
+def test_lack_of_memory_in_this_process_costs_the_item_too():
+    assert joined(list(make.INLINE.map(tenfold, troubles(8, "MemoryError"), RESCUE))) == EXPECTED
+
+
+def dying() -> Executor:
+    return ProcessPoolExecutor(1, get_context("spawn"), os._exit, (1,))
+
+
+def test_workers_that_cannot_start_lose_nothing_and_end_the_build():
+    with pytest.raises(BuildError, match="before it did anything"):
+        list(Engine(dying, 4).map(tenfold, troubles(8, "SIGKILL"), RESCUE))
+
+
+def test_a_machine_that_kills_every_worker_ends_the_build(monkeypatch):
+    monkeypatch.setattr("imagemill.engine.MOST_LOST", 1)
+    with pytest.raises(BuildError, match="died on more than 1 items"):
+        list(make.workers(2).map(tenfold, troubles(8, "SIGKILL"), RESCUE))
 
 
 def refuse_two(number: int) -> int:

@@ -1,22 +1,59 @@
 """The one way to work in parallel: map a function over batches with an executor.
 
 Results come in the order of the batches, whatever the executor, its size and its timing.
+
+A batch fails for the machine's fault when its worker dies (the kernel kills it for lack of
+memory, a decoder crashes) or raises ``MemoryError``. Nobody can tell which of the batches under
+way was to blame, so all that did not end are done again, one at a time in an executor of their
+own. One that fails there too is taken apart by its ``Rescue`` into items, and an item that fails
+alone, twice, is lost. What is lost thus depends on the item, not on what ran beside it.
 """
 
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from multiprocessing import active_children, get_context, parent_process
+from signal import SIGTERM, Signals
+from typing import Any, Generic, TypeVar
 
 from imagemill.errors import BuildError
+from imagemill.progress import say
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
+Given = TypeVar("Given")
+
+FAILED = (BrokenExecutor, MemoryError)
+"""What a batch ends with when the machine failed it. ``BrokenExecutor`` is a worker's death."""
+
+TRIES = 2
+"""Times that an item is done alone before it is lost: something else may kill a worker."""
+
+MOST_LOST = 100
+"""Items lost in one ``map`` before the machine is at fault, and not they."""
+
+
+@dataclass(frozen=True)
+class Rescue(Generic[Batch, Result]):
+    """What becomes of a batch whose worker dies when it does nothing else."""
+
+    split: Callable[[Batch], Sequence[Batch]]
+    """The batch's items, in order, each as a batch."""
+    lost: Callable[[Batch], Result]
+    """What stands for an item whose worker dies when it does nothing else."""
+    join: Callable[[Sequence[Result]], Result]
+    """The result of a batch from those of its items."""
 
 
 class Engine:
@@ -27,37 +64,154 @@ class Engine:
         self._start = start
         self._ahead = ahead
 
-    def map(self, work: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+    def map(
+        self,
+        work: Callable[[Batch], Result],
+        batches: Iterable[Batch],
+        rescue: Rescue[Batch, Result] | None = None,
+    ) -> Iterator[Result]:
         """Yield ``work(batch)`` for every batch, in order.
 
-        ``work`` and batches must be picklable. Raises ``BuildError`` when a worker dies.
+        ``work`` and batches must be picklable, and a batch may be worked on more than once. With
+        a ``rescue`` even a single batch has a worker. Raises ``BuildError`` when a worker dies
+        again with the same batch and there is no ``rescue``, and when it is of no avail.
         """
-        if isinstance(batches, Sized) and len(batches) <= 1:
+        most_here = 1 if rescue is None else 0
+        if isinstance(batches, Sized) and len(batches) <= most_here:
             yield from map(work, batches)
             return
-        with self._start() as executor:
-            try:
-                yield from self._ordered(executor, work, batches)
-            except BrokenProcessPool as error:
-                raise BuildError(
-                    "A worker process died, most likely for lack of memory. Run again with fewer: "
-                    "IMAGEMILL_ENGINE='engine.workers=1'. What was done is remembered."
-                ) from error
+        with _Crew(self._start, work, rescue) as crew:
+            yield from self._ordered(crew, batches)
 
-    def _ordered(
-        self, executor: Executor, work: Callable[[Batch], Result], batches: Iterable[Batch]
-    ) -> Iterator[Result]:
-        waiting: deque[Future[Result]] = deque()
+    def _ordered(self, crew: "_Crew[Batch, Result]", batches: Iterable[Batch]) -> Iterator[Result]:
+        waiting: deque[_Task[Batch, Result]] = deque()
         try:
             for batch in batches:
-                waiting.append(executor.submit(work, batch))
+                waiting.append(crew.submit(batch))
                 if len(waiting) >= self._ahead:
-                    yield waiting.popleft().result()
+                    yield from crew.next(waiting)
             while waiting:
-                yield waiting.popleft().result()
+                yield from crew.next(waiting)
         finally:
-            for future in waiting:  # of a build that ends early, by an error here or outside
-                future.cancel()
+            for task in waiting:  # of a build that ends early, by an error here or outside
+                task.future.cancel()
+
+
+@dataclass(frozen=True)
+class _Task(Generic[Batch, Result]):
+    batch: Batch
+    future: Future[Result]
+
+    def failed(self) -> bool:
+        """Wait for the end, and tell whether the machine failed it."""
+        return isinstance(self.future.exception(), FAILED)
+
+
+class _Crew(Generic[Batch, Result]):
+    """Does one kind of work with an executor, and with a new one when that has broken."""
+
+    def __init__(
+        self,
+        start: Callable[[], Executor],
+        work: Callable[[Batch], Result],
+        rescue: Rescue[Batch, Result] | None,
+    ) -> None:
+        self._start = start
+        self._work = work
+        self._rescue = rescue
+        self._executor = start()
+        self._lost = 0
+
+    def __enter__(self) -> "_Crew[Batch, Result]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+
+    def submit(self, batch: Batch) -> _Task[Batch, Result]:
+        """Hand a batch to the executor."""
+        return _Task(batch, _submitted(self._executor, self._work, batch))
+
+    def next(self, waiting: deque[_Task[Batch, Result]]) -> Iterator[Result]:
+        """Yield the result of the first task, or of all of them when the machine failed it."""
+        if not waiting[0].failed():
+            yield waiting.popleft().future.result()
+            return
+        wait([task.future for task in waiting])
+        self._renew()
+        again = sum(task.failed() for task in waiting)
+        say(f"warning: a worker process died; batches that are done again, one by one: {again:,}")
+        while waiting:
+            yield self._settled(waiting.popleft())
+
+    def _settled(self, task: _Task[Batch, Result]) -> Result:
+        if not task.failed():
+            return task.future.result()
+        try:
+            return self._alone(self._work, task.batch, TRIES if self._rescue is None else 1)
+        except FAILED as error:
+            if self._rescue is None:
+                raise BuildError(_advice("A worker process died")) from error
+        items = self._rescue.split(task.batch)
+        return self._rescue.join([self._item(item, self._rescue) for item in items])
+
+    def _item(self, item: Batch, rescue: Rescue[Batch, Result]) -> Result:
+        """Return what comes of an item, or what stands for it unless workers die of anything."""
+        try:
+            return self._alone(self._work, item, TRIES)
+        except FAILED:
+            self._lost += 1
+        if self._lost > MOST_LOST:
+            raise BuildError(_advice(f"Worker processes died on more than {MOST_LOST} items"))
+        try:
+            self._alone(_nothing, item, TRIES)
+        except FAILED as error:
+            raise BuildError(_advice("A worker process died before it did anything")) from error
+        return rescue.lost(item)
+
+    def _alone(self, work: Callable[[Batch], Given], batch: Batch, tries: int) -> Given:
+        """Return ``work(batch)``, done while nothing else is; raises one of ``FAILED``."""
+        for _ in range(tries):
+            future = _submitted(self._executor, work, batch)
+            workers = active_children()
+            error = future.exception()
+            if not isinstance(error, FAILED):
+                break
+            self._renew()
+            signals = {_signal(each.exitcode or 0) for each in workers} - {""}
+            ended = ", ".join(sorted(signals)) or type(error).__name__
+            say(f"warning: a worker process died of what it did alone: {ended}")
+        return future.result()
+
+    def _renew(self) -> None:
+        self._executor.shutdown()
+        self._executor = self._start()
+
+
+def _submitted(executor: Executor, work: Callable[[Batch], Given], batch: Batch) -> Future[Given]:
+    """Return the batch's future, a failed one where the executor fails at once."""
+    try:
+        return executor.submit(work, batch)
+    except FAILED as error:
+        future: Future[Given] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _nothing(_: object) -> None:
+    """Show that a worker starts, and takes its batches."""
+
+
+def _signal(code: int) -> str:
+    """Return the name of the signal that an exit code tells of, unless the executor sent it."""
+    return Signals(-code).name if code < 0 and -code != SIGTERM else ""
+
+
+def _advice(what: str) -> str:
+    return (
+        f"{what}, most likely for lack of memory. Run again with fewer: "
+        "IMAGEMILL_ENGINE='engine.workers=1'. What was done is remembered."
+    )
 
 
 def threads(workers: int) -> Engine:
@@ -73,6 +227,9 @@ def processes(workers: int | None) -> Executor:
 
     Fresh interpreters, not forks: a fork copies the locks of Polars' threads as they stand.
     """
+    # Read by NumPy when it loads. There is a process a core: threads would wait for one another,
+    # and OpenBLAS's do that spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return ProcessPoolExecutor(
         max_workers=workers, mp_context=get_context("spawn"), initializer=die_with_parent
     )
