@@ -16,7 +16,7 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.match import verify
+from imagemill.match import search, verify
 from imagemill.match.candidates import NEAR, candidates
 from imagemill.match.hamming import TooManyError
 from imagemill.match.known import Known
@@ -25,10 +25,10 @@ from imagemill.memo import fingerprint
 from imagemill.progress import progress, say
 from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
-VERSION = 1  # of pairs and scores; raise it when the code here gives others
+VERSION = 2  # of pairs and scores; raise it when the code here gives others
 MOST = 20_000_000  # pairs that a build can work with: a few GB
 CANDIDATES = 50_000_000  # pairs with near hashes that a build can verify: hours, and a few GB
-BATCH = 8192  # candidates that a worker verifies at a time: 16 MB
+BATCH = 1024  # candidates that a worker verifies at a time: 5 MB, a second's work
 
 PAIRED = {**NEAR, "score": pl.Float32}
 """Candidates with the score of their verification."""
@@ -151,8 +151,11 @@ def _scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.
 
 
 def _batch(shown: Pictures, part: pl.DataFrame) -> verify.Batch:
-    left, right = (shown.stack(part[side].to_numpy()) for side in ("left", "right"))
-    return verify.Batch(left, right, TRANSFORMS[int(part["number"][0])])
+    one, other = (part[side].to_numpy() for side in ("left", "right"))
+    number = int(part["number"][0])
+    wide = shown.aspects[other]
+    stretch = search.stretches(shown.aspects[one], 1 / wide if number % 2 else wide)
+    return verify.Batch(shown.stack(one), shown.stack(other), TRANSFORMS[number], stretch)
 
 
 def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:

@@ -1,40 +1,53 @@
 """Verification: whether two thumbnails show the same thing, and not merely something alike.
 
-One thumbnail is laid on the other as well as shift, enlargement, tilt and light allow (``align``),
-either way round. Then their gradients are correlated, normalised, block by block, and the score is
-that of the worst tenth of the blocks, by weight: a copy agrees all over, another photo of the same
-thing does not. Gradients forget brightness and large flat areas, which make different
-pictures look alike.
+One thumbnail is laid on the other (``search``, then ``align``, at half the size and at full),
+either way round. The score is the correlation of their gradients where they overlap. Gradients
+forget brightness and large flat areas, which make different pictures look alike; at 48 pixels a
+side they still know folds, letters and leaves, which make two pictures of one kind differ.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagemill.match.align import SIDE, Levels, Motions, fitted, moved, slopes
-from imagemill.tables import TRANSFORMS
+from imagemill.match import search
+from imagemill.match.align import Levels, Motions, fitted, moved, slopes, within
+from imagemill.tables import THUMB_SIDE, TRANSFORMS
 
-CHUNK = 32  # pairs compared at a time: few enough for the processor's cache
-ZOOMS = (0.0, 0.1, -0.1)  # from which the fit starts
-COARSE = 4  # steps at half the size, from each start
-FINE = 4  # steps at full size, from the best
+CHUNK = 64  # pairs compared at a time: few enough for the processor's cache
+COARSE = 10  # steps of the alignment at half the size
+FINE = 4  # and at full size
+SOFT = 0.8  # smoothing of what is compared coarsely, in its pixels: a fit begins from further away
+LEAST_SCALE = 0.3  # that a fit may end with
 
-EDGE = 2  # pixels at the border that are not judged
-BLOCK = 8  # side of a block, in pixels
-WORST = 0.1  # share, by weight, of the blocks that may be worse than the score
-FAINT = 0.01  # share of the whole below which a block is not judged
-SHOWN = 0.3  # share of the energy of the gradients of ``left`` that both show, at least
+PLACED = 0.6  # likeness in a few cells below which a place is not tried
+SLACK = 0.1  # by which the one way round may look worse than the other and still be tried
+COARSELY = 0.3  # likeness at half the size below which a pair is not looked at in full
+SHOWN = 0.3  # share of the energy of the still image's gradients that both show, at least
 
 FLAT = 1e-9  # energy of gradients that is none
 
 Thumbs = NDArray[np.uint8]
-Likeness = NDArray[np.float64]
+"""(n, 48, 48)."""
+Likeness = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs to verify: ``right`` under ``transform`` is to be ``left``; rows belong together."""
+
+    left: Thumbs
+    right: Thumbs
+    transform: str
+    stretch: NDArray[np.int64]
+    """How much wider ``left`` is than ``right`` so turned; see ``search.stretches``."""
 
 
 def turned(thumbs: Thumbs, transform: str) -> Thumbs:
-    """Return ``thumbs`` (n, 32, 32) under one of ``tables.TRANSFORMS``."""
+    """Return ``thumbs`` (n, side, side) under one of ``tables.TRANSFORMS``."""
     number = TRANSFORMS.index(transform)
     mirrored = thumbs[:, :, ::-1] if number >= 4 else thumbs
     return np.rot90(mirrored, number % 4, axes=(1, 2))
@@ -42,114 +55,162 @@ def turned(thumbs: Thumbs, transform: str) -> Thumbs:
 
 def texture(thumbs: Thumbs) -> NDArray[np.float64]:
     """Return the standard deviation, 0..255, of each thumbnail."""
-    parts = [_deviation(part.reshape(len(part), -1).astype(np.int32)) for part in _chunks(thumbs)]
-    return np.concatenate([np.empty(0), *parts])
-
-
-def _deviation(levels: NDArray[np.int32]) -> NDArray[np.float64]:
-    count = levels.shape[1]
+    count = thumbs.shape[1] * thumbs.shape[2]
+    levels = thumbs.reshape(len(thumbs), count).astype(np.int32)
     sums = levels.sum(axis=1, dtype=np.int64)
     squares = np.einsum("ij,ij->i", levels, levels).astype(np.int64)
     spread: NDArray[np.float64] = np.sqrt(count * squares - sums**2) / count
     return spread
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pairs to verify: ``right`` under ``transform`` is to be ``left``, (n, 32, 32) both."""
-
-    left: Thumbs
-    right: Thumbs
-    transform: str
-
-
-def scores(batch: Batch) -> NDArray[np.float32]:
+def scores(batch: Batch) -> Likeness:
     """Return the likeness -1..1, to 4 decimals, of each pair."""
-    sides = zip(_chunks(batch.left), _chunks(turned(batch.right, batch.transform)), strict=True)
-    parts = [_best(left, right) for left, right in sides]
-    return np.concatenate([np.empty(0), *parts]).round(4).astype(np.float32)
+    found = np.full(len(batch.left), -1, np.float32)
+    for stretch in np.unique(batch.stretch):
+        rows = np.flatnonzero(batch.stretch == stretch)
+        for first in range(0, len(rows), CHUNK):
+            some = rows[first : first + CHUNK]
+            found[some] = _scores(batch, some, int(stretch))
+    rounded: Likeness = found.round(4)
+    return rounded
 
 
-def _chunks(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+def _scores(batch: Batch, rows: NDArray[np.int64], stretch: int) -> Likeness:
+    left = _levels(batch.left[rows])
+    right = _levels(turned(batch.right[rows], batch.transform))
+    tries = _placed(left, right, stretch)
+    score = np.full(len(rows), -1, np.float32)
+    if not len(tries.pair):
+        return score
+    tries, likeness = _coarse(left, right, tries)
+    best = _best(tries.pair, likeness)
+    likely = best[likeness[best] >= COARSELY]
+    if len(likely):
+        score[tries.pair[likely]] = _fine(left, right, tries.some(likely))
+    return score
 
 
-def _best(left: Thumbs, right: Thumbs) -> Likeness:
-    """Return the likeness of each pair, as it lies or as it fits, whichever is more."""
-    one, other = (np.ascontiguousarray(side, np.float64) for side in (left, right))
-    motions, backwards = _coarse(one, other)
-    swapped = backwards[:, None, None]
-    still, moving = np.where(swapped, other, one), np.where(swapped, one, other)
-    motions = fitted(still, moving, motions, FINE)
-    fitting = _agreement(still, moving, motions)
-    best: Likeness = np.maximum(_agreement(one, other, 0 * motions), fitting)
-    return best
+def _levels(thumbs: Thumbs) -> Levels:
+    return np.ascontiguousarray(thumbs, np.float32)
 
 
-def _coarse(left: Levels, right: Levels) -> tuple[Motions, NDArray[np.bool_]]:
-    """Return the motions that fit best at half the size, and whether it is ``left`` that moves."""
+@dataclass(frozen=True)
+class _Tries:
+    """Ways to lay the images of pairs on each other."""
+
+    pair: NDArray[np.int64]
+    """Number of the pair, (n,)."""
+    back: NDArray[np.bool_]
+    """It is ``left`` that moves, (n,)."""
+    motions: Motions
+    """Of the image that moves, (n, 6)."""
+
+    def some(self, rows: NDArray[np.int64]) -> Self:
+        """Return some of them."""
+        return type(self)(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    def sides(self, left: Levels, right: Levels) -> tuple[Levels, Levels]:
+        """Return the image that stays and the one that moves, of each."""
+        back = self.back[:, None, None]
+        one, other = left[self.pair], right[self.pair]
+        return np.where(back, other, one), np.where(back, one, other)
+
+
+def _placed(left: Levels, right: Levels, stretch: int) -> _Tries:
+    """Return where one of a pair may lie whole in the other; distorted with its image, or not."""
     one, other = _halved(left), _halved(right)
-    tried, likeness = [], []
-    for still, moving in ((one, other), (other, one)):
-        for zoom in ZOOMS:
-            start = np.full((len(left), 1), zoom) * [1, 0, 0, 0]
-            tried.append(fitted(still, moving, start, COARSE))
-            likeness.append(_likeness(*_correlated(still, moving, tried[-1], 1)))
-    best = np.argmax(likeness, axis=0)
-    return np.stack(tried)[best, np.arange(len(left))], best >= len(ZOOMS)
-
-
-def _likeness(both: Levels, here: Levels, there: Levels) -> Likeness:
-    energy = here.sum(axis=1) * there.sum(axis=1)
-    likeness: Likeness = both.sum(axis=1) / np.sqrt(np.maximum(energy, FLAT))
-    return likeness
+    found = []
+    for inner, outer, steps in ((one, other, stretch), (other, one, -stretch)):
+        places = [search.placed(inner, outer, each) for each in dict.fromkeys((0, steps))]
+        likeness = np.stack([each for each, _ in places])
+        best, every = likeness.argmax(axis=0), np.arange(len(inner))
+        found.append((likeness[best, every], np.stack([each for _, each in places])[best, every]))
+    least = np.maximum(np.maximum(found[0][0], found[1][0]) - SLACK, PLACED)
+    rows = [np.flatnonzero(likeness >= least) for likeness, _ in found]
+    back = np.repeat([False, True], [len(each) for each in rows])
+    motions = [motions[some] for some, (_, motions) in zip(rows, found, strict=True)]
+    return _Tries(np.concatenate(rows), back, np.concatenate(motions))
 
 
 def _halved(images: Levels) -> Levels:
-    """Return the images at half the size, smoothed so that a fit begins from further away."""
-    half = images.reshape(len(images), SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4))
-    wide = np.pad(half, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    down = wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
-    smooth: Levels = (down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / 16
-    return smooth
+    half = THUMB_SIDE // 2
+    levels: Levels = images.reshape(len(images), half, 2, half, 2).mean(axis=(2, 4))
+    return levels
 
 
-def _correlated(left: Levels, right: Levels, motions: Motions, edge: int) -> list[Levels]:
-    """Return, a pixel, the products of slopes: of both, of ``left``, of ``right``; (n, pixels).
+def _coarse(left: Levels, right: Levels, tries: _Tries) -> tuple[_Tries, Likeness]:
+    """Return the tries after an alignment at half the size, and how alike the images then are."""
+    still, moving = tries.sides(left, right)
+    scale = _scale(tries.motions)
+    half = _softened(_halved(still), scale)
+    smooth = _blur(SOFT, half.shape[1])
+    smoothed: Levels = np.asarray(smooth @ half @ smooth.T, np.float32)
+    rough = _blurred(moving, 2 * SOFT * scale)
+    motions = fitted(smoothed, rough, tries.motions, COARSE)
+    likeness = _agreement(half, _blurred(moving, SOFT * scale), motions, edge=1)
+    return _Tries(tries.pair, tries.back, motions), likeness
 
-    They are 0 where one of the two shows nothing.
+
+def _fine(left: Levels, right: Levels, tries: _Tries) -> Likeness:
+    """Return how alike the images are after an alignment at full size."""
+    still, moving = tries.sides(left, right)
+    soft = _softened(still, _scale(tries.motions))
+    motions = fitted(soft, moving, tries.motions, FINE)
+    return _agreement(soft, moving, motions, edge=3)
+
+
+def _best(pair: NDArray[np.int64], likeness: Likeness) -> NDArray[np.int64]:
+    """Return the row of the likeliest try of each pair, the first of equal ones."""
+    order = np.lexsort((-likeness, pair))
+    first = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    return order[first]
+
+
+def _scale(motions: Motions) -> Likeness:
+    """Return how many pixels of the moving image are one of the still one, at most 1."""
+    area = np.abs(motions[:, 0] * motions[:, 3] - motions[:, 1] * motions[:, 2])
+    return np.clip(np.sqrt(area), LEAST_SCALE, 1)
+
+
+def _softened(images: Levels, scale: Likeness) -> Levels:
+    """Return the images with as little detail as what is seen enlarged by ``1 / scale``."""
+    deviation: Likeness = np.float32(0.5) * np.sqrt(1 / scale**2 - 1)
+    return _blurred(images, deviation)
+
+
+def _blurred(images: Levels, deviation: Likeness) -> Levels:
+    """Return the images under Gaussians of so many pixels each, to an eighth."""
+    steps = np.rint(8 * deviation).astype(np.int64)
+    result = images.copy()
+    for step in np.unique(steps[steps > 1]):
+        blur, rows = _blur(float(step) / 8, images.shape[1]), steps == step
+        result[rows] = blur @ images[rows] @ blur.T
+    return result
+
+
+@cache
+def _blur(deviation: float, side: int) -> NDArray[np.float32]:
+    apart = np.arange(side)[:, None] - np.arange(side)
+    weight = np.exp(-(apart**2) / (2 * deviation**2))
+    blur: NDArray[np.float64] = weight / weight.sum(axis=1, keepdims=True)
+    return blur.astype(np.float32)
+
+
+def _agreement(still: Levels, moving: Levels, motions: Motions, edge: int) -> Likeness:
+    """Return the correlation of gradients where both show something; -1 for little overlap.
+
+    So many pixels at the border of ``still`` do not count.
     """
-    there, inside = moved(right, motions)
-    inside[:, :edge] = inside[:, -edge:] = inside[:, :, :edge] = inside[:, :, -edge:] = False
-    (one_y, one_x), (other_y, other_x) = slopes(left), slopes(there)
-    products = (one_y * other_y + one_x * other_x, one_y**2 + one_x**2, other_y**2 + other_x**2)
-    return [(each * inside).reshape(len(left), -1) for each in products]
-
-
-def _agreement(left: Levels, right: Levels, motions: Motions) -> Likeness:
-    """Return the correlation of gradients in the worst block that counts; -1 for little overlap."""
-    both, here, there = (_blocks(each) for each in _correlated(left, right, motions, EDGE))
-    weight = np.sqrt(here * there)
-    likeness = both / np.maximum(weight, FLAT)
-    weight[weight < FAINT * weight.sum(axis=1, keepdims=True)] = 0
-    worst = _quantile(np.where(weight > 0, likeness, 1.0), weight)
-    down, across = (each[:, EDGE:-EDGE, EDGE:-EDGE] for each in slopes(left))
-    whole = (down**2 + across**2).sum(axis=(1, 2))
-    shown = (here.sum(axis=1) >= SHOWN * whole) & (weight.sum(axis=1) > FLAT)
-    return np.where(shown, worst, -1.0)
-
-
-def _quantile(values: Levels, weight: Levels) -> Likeness:
-    """Return the value, of each row, below which ``WORST`` of the weight lies."""
-    order = np.argsort(values, axis=1, kind="stable")
-    below = np.take_along_axis(weight, order, 1).cumsum(axis=1)
-    nth = (below >= WORST * below[:, -1:]).argmax(axis=1)[:, None]
-    quantile: Likeness = np.take_along_axis(values, np.take_along_axis(order, nth, 1), 1)[:, 0]
-    return quantile
-
-
-def _blocks(pixels: Levels) -> Levels:
-    """Return the sums (n, blocks) of square blocks of pixels (n, 32 * 32)."""
-    parts = SIDE // BLOCK
-    sums: Levels = pixels.reshape(-1, parts, BLOCK, parts, BLOCK).sum(axis=(2, 4))
-    return sums.reshape(len(pixels), -1)
+    there, inside = moved(moving, motions, still.shape[1])
+    (one_y, one_x), (other_y, other_x) = slopes(still), slopes(there.reshape(still.shape))
+    border = within(still.shape[1], edge)
+    whole, there_too = (
+        each.reshape(len(still), -1) * border
+        for each in (one_y**2 + one_x**2, other_y**2 + other_x**2)
+    )
+    both = (one_y * other_y + one_x * other_x).reshape(len(still), -1) * border
+    here = (whole * inside).sum(axis=1)
+    energy = np.sqrt(here * (there_too * inside).sum(axis=1))
+    likeness = (both * inside).sum(axis=1) / np.maximum(energy, FLAT)
+    shown = here / np.maximum(whole.sum(axis=1), FLAT)
+    return np.where(shown >= SHOWN, likeness, np.float32(-1))
