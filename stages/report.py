@@ -1,6 +1,6 @@
 """Draw the page that people look at; see ``imagemill.report``."""
 
-from imagemill import packs, report
+from imagemill import certificates, packs, report
 from imagemill.progress import say
 from imagemill.stage import Paths, stage
 from imagemill.tables import (
@@ -33,6 +33,7 @@ def main(config: report.Config, paths: Paths) -> None:
         manifest=MANIFEST.read(paths.of("leaks")),
         leaks=LEAKS.read(paths.of("leaks")),
         truth=read_side_tables(paths.of("scan"), ["truth"]).get("truth"),
+        certificate=certificates.read(paths.of("leaks") / certificates.FILE),
     )
     folder = paths.of("download") / packs.FOLDER
     say(report.summary(report.write(tables, folder, config, paths.out)))

@@ -2,6 +2,7 @@
 
 from itertools import combinations, pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,11 @@ def test_a_long_chain_is_one_set():
     chain = list(pairwise(names))
     assert set(clusters.connected(chain[::-1]).values()) == {"00000"}
     assert set(clusters.connected(chain).values()) == {"00000"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+def test_numbered_items_are_connected_as_named_ones_are(pairs):
+    a, b = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    found = clusters.components(31, a, b).tolist()
+    named = clusters.connected([(f"{left:02}", f"{right:02}") for left, right in pairs])
+    assert found == [int(named.get(f"{item:02}", item)) for item in range(31)]

@@ -1,50 +1,82 @@
 """Nothing that belongs together lies on both sides of a split, and a split is for good."""
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from imagemill import leaks
-from imagemill.errors import GateError
-from imagemill.tables import LEAKS, MANIFEST, PAIRS, SAMPLES, VERDICTS
+from imagemill.tables import LEAKS, MANIFEST, PAIRS, SAMPLES, VERDICTS, Table
 from tests import make
 
+KINDS = ("bytes", "pixels", "perceptual", "semantic", "group", "identity", "against")
 GIVEN: dict[str, Any] = {
     "splits": "given",
-    "fractions": {},
-    "seed": 0,
-    "together": ["copies"],
+    "assign": {
+        "fractions": {"a": 0.3, "b": 0.3, "c": 0.4},
+        "seed": 0,
+        "together": ["copies", "group"],
+        "identities": "any",
+        "draw": "even",
+        "rare": "spread",
+        "folds": 0,
+        "folded": "a",
+        "frozen": None,
+    },
+    "reach": {"radius": 8, "min_score": 0.9, "min_similarity": 0.8},
+    "methods": ["exact", "perceptual"],
+    "max_distance": None,
+    "min_similarity": 0.95,
+    "together": [],
     "remove_from": ["test", "val", "train"],
-    "gate": "fail",
+    "report_only": [],
+    "gate": dict.fromkeys(KINDS, "fail"),
+    "allowed": dict.fromkeys(KINDS, 0),
+    "against": {},
     "min_images": 1,
 }
-ASSIGNED = {**GIVEN, "splits": "assigned", "fractions": {"train": 0.8, "test": 0.2}}
+AKIN_TOO = Table(PAIRS.file, {**PAIRS.columns, "similarity": pl.Float32}, PAIRS.key)
 
 Sample = dict[str, Any]
+Pair = tuple[Any, ...]
+
+
+def config(**given: Any) -> leaks.Config:
+    """The usual config, with some values of its own; gate and allowed take only what differs."""
+    told = {**GIVEN, **given}
+    for name in ("gate", "allowed"):
+        told[name] = {**GIVEN[name], **given.get(name, {})}
+    return leaks.Config.model_validate(told)
+
+
+def decision(
+    samples: list[Sample], pairs: list[Pair] | None = None, **given: Any
+) -> leaks.Decision:
+    rows = [{"digest": make.digest(s["key"]), **s} for s in samples]
+    alike = make.frame(
+        AKIN_TOO,
+        *[make.pair(*pair[:2], **more) for pair in pairs or [] for more in pair[2:] or [{}]],
+    )
+    made = leaks.decide(
+        make.frame(SAMPLES, *rows), make.frame(VERDICTS, *rows), alike, config(**given)
+    )
+    assert made.manifest.schema == pl.Schema(MANIFEST.columns)
+    assert made.leaks.schema == pl.Schema(LEAKS.columns)
+    assert len(made.manifest) == len(samples)
+    return made
 
 
 def decide(
-    samples: list[Sample], pairs: list[tuple[str, str]] | None = None, **config: Any
+    samples: list[Sample], pairs: list[Pair] | None = None, **given: Any
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """The final row of each sample, and the leaks found."""
-    rows = [{"digest": make.digest(s["key"]), **s} for s in samples]
-    alike = make.frame(PAIRS, *[make.pair(a, b) for a, b in pairs or []])
-    usual = {**GIVEN, **config}
-    manifest, found = leaks.decide(
-        make.frame(SAMPLES, *rows),
-        make.frame(VERDICTS, *rows),
-        alike,
-        leaks.Config.model_validate(usual),
-    )
-    assert manifest.schema == pl.Schema(MANIFEST.columns)
-    assert found.schema == pl.Schema(LEAKS.columns)
-    assert len(manifest) == len(samples)
-    return {row["key"]: row for row in manifest.iter_rows(named=True)}, found
+    made = decision(samples, pairs, **given)
+    leaks.refuse(made, config(**given), "album", Path("data/album/leaks"))
+    return {row["key"]: row for row in made.manifest.iter_rows(named=True)}, made.leaks
 
 
 def kept(final: dict[str, Any]) -> set[str]:
@@ -98,7 +130,7 @@ def test_a_sample_that_clean_removed_leaks_nothing():
 def test_a_group_on_two_sides_is_a_leak_only_where_it_must_stay_together(kind):
     rows = [sample(f"r{n}", "train", **{kind: "g"}) for n in range(3)]
     rows += [sample(f"t{n}", "test", **{kind: "g"}) for n in range(3)] + [sample("x", "test")]
-    final, found = decide(rows, together=["copies", kind])
+    final, found = decide(rows, together=[kind])
     assert kept(final) == {"r0", "r1", "r2", "x"}
     assert set(found["kind"]) == {kind}
     assert decide(rows)[1].is_empty()
@@ -118,20 +150,8 @@ def test_a_group_leaves_also_where_the_leak_shows_only_after_another_one_left():
         sample("v2", "val", group="g"),
         sample("t", "test", group="g"),
     ]
-    final, _ = decide(rows, [("r", "v1")], together=["copies", "group"])
+    final, _ = decide(rows, [("r", "v1")], together=["group"])
     assert kept(final) == {"r", "v2"}
-
-
-def test_a_leak_between_splits_that_lose_nothing_stops_the_build_or_warns(capsys):
-    with pytest.raises(GateError) as raised:
-        decide(TRIO, [("r", "v")], remove_from=["test"])
-    assert "1 pairs still lie across splits" in str(raised.value)
-    assert "album/r (train) ~ album/v (val): perceptual" in str(raised.value)
-    assert "`leaks.remove_from`" in str(raised.value)
-    final, found = decide(TRIO, [("r", "v")], remove_from=["test"], gate="warn")
-    assert kept(final) == {"r", "v", "t"}
-    assert found["removed"].to_list() == [None]
-    assert "warning: leaks: 1 pairs still lie across splits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("min_images", "left"), [(2, {"r", "v"}), (3, set())])
@@ -155,71 +175,115 @@ def test_the_transform_of_a_leak_takes_b_to_a_whichever_is_first():
         sample("z", "train", digest=make.digest(first)),
         sample("y", "test", digest=make.digest(last)),
     ]
-    config = leaks.Config.model_validate(GIVEN)
     pairs = make.frame(PAIRS, make.pair("a", "b", transform="rot90"))
-    _, found = leaks.decide(make.frame(SAMPLES, *rows), make.frame(VERDICTS, *rows), pairs, config)
-    (row,) = found.iter_rows(named=True)
+    made = leaks.decide(make.frame(SAMPLES, *rows), make.frame(VERDICTS, *rows), pairs, config())
+    (row,) = made.leaks.iter_rows(named=True)
     assert (row["a"], row["b"], row["transform"]) == ("album/y", "album/z", "rot270")
 
 
-# Assigned splits
+def found(*more: dict[str, Any], **given: Any) -> list[tuple[Any, ...]]:
+    """Kind, method, distance and similarity of each leak of pairs r-t, s-u, ... in a split each."""
+    names = ["rt", "su", "vw", "xy"][: len(more)]
+    rows = [sample(one, "train") for one, _ in names] + [sample(two, "test") for _, two in names]
+    pairs = [(one, two, each) for (one, two), each in zip(names, more, strict=True)]
+    leaks = decision(rows, pairs, **given).leaks
+    columns = ("kind", "method", "distance", "similarity")
+    return sorted(leaks.select(*columns).iter_rows(), key=str)
 
 
-def splits(final: dict[str, Any]) -> dict[str, str]:
-    return {key: row["split"] for key, row in final.items()}
+PIXELS = {"tier": "pixels", "distance": 0, "similarity": 1.0}
+NEAR = {"tier": "perceptual", "distance": 5, "similarity": 0.97}
+FAR = {"tier": "perceptual", "distance": 6, "similarity": 0.96}
+SCENE = {"tier": "semantic", "distance": None, "similarity": 0.9499}
+AKIN = {"tier": "semantic", "distance": None, "similarity": 0.95}
 
 
-def crowd(count: int, **more: Any) -> list[Sample]:
-    return [sample(f"{n:04}", **more) for n in range(count)]
+@pytest.mark.parametrize(
+    ("methods", "kinds"),
+    [
+        (["exact"], {"pixels"}),
+        (["perceptual"], {"pixels", "perceptual"}),
+        (["exact", "perceptual"], {"pixels", "perceptual"}),
+        (["semantic"], {"pixels", "semantic"}),
+        (["exact", "perceptual", "semantic"], {"pixels", "perceptual", "semantic"}),
+        ([], set()),
+    ],
+)
+def test_the_methods_say_which_pairs_are_leaks(methods, kinds):
+    rows = found(PIXELS, NEAR, AKIN, methods=methods)
+    assert {kind for kind, *_ in rows} == kinds
 
 
-def test_assigned_splits_have_about_the_shares_asked_for():
-    shares = {"train": 0.7, "val": 0.1, "test": 0.2}
-    final, _ = decide(crowd(3000), **{**ASSIGNED, "fractions": shares})
-    found = list(splits(final).values())
-    assert all(abs(found.count(name) / 3000 - share) < 0.03 for name, share in shares.items())
-    assert set(found) == set(shares)
+def test_a_perceptual_leak_is_within_max_distance_and_beyond_it_may_be_a_semantic_one():
+    assert found(NEAR, FAR, max_distance=5) == [("perceptual", "perceptual", 5, 0.921875)]
+    assert len(found(NEAR, FAR, max_distance=6)) == 2
+    assert len(found(NEAR, FAR, max_distance=None)) == 2
+    three = found(NEAR, FAR, max_distance=5, methods=["exact", "perceptual", "semantic"])
+    assert three == [
+        ("perceptual", "perceptual", 5, 0.921875),
+        ("semantic", "semantic", None, pytest.approx(0.96)),
+    ]
 
 
-def test_fractions_need_not_add_up_to_one():
-    final, _ = decide(crowd(500), **{**ASSIGNED, "fractions": {"a": 0.1, "b": 0.1}})
-    found = list(splits(final).values())
-    assert 200 < found.count("a") < 300
+def test_a_semantic_leak_has_at_least_the_similarity_asked_for():
+    rows = found(SCENE, AKIN, methods=["semantic"])
+    assert rows == [("semantic", "semantic", None, pytest.approx(0.95))]
 
 
-def test_another_seed_is_another_split():
-    rows = crowd(100)
-    assert splits(decide(rows, **ASSIGNED)[0]) != splits(decide(rows, **{**ASSIGNED, "seed": 1})[0])
+def test_equal_pixels_are_found_by_every_method_each_on_its_own_scale():
+    assert found(PIXELS, methods=["exact", "semantic"]) == [("pixels", "exact", None, 1.0)]
+    assert found(PIXELS, methods=["perceptual"]) == [("pixels", "perceptual", 0, 1.0)]
+    assert found(PIXELS, methods=["semantic"]) == [("pixels", "semantic", None, 1.0)]
 
 
-def test_to_assign_splits_takes_their_names():
-    with pytest.raises(ValidationError, match="`fractions` must name the splits"):
-        leaks.Config.model_validate({**ASSIGNED, "fractions": {}})
+def test_a_leak_has_the_labels_of_both_sides():
+    rows = [sample("b", "test", label="dog"), sample("a", "train", label="cat")]
+    (row,) = decision(rows, [("a", "b")]).leaks.iter_rows(named=True)
+    assert (row["a"], row["label_a"], row["b"], row["label_b"]) == (
+        *("album/a", "cat"),
+        *("album/b", "dog"),
+    )
 
 
-def test_a_removed_sample_is_given_no_split():
-    final, _ = decide([sample("a", verdict="remove", reasons=["dark"]), sample("b")], **ASSIGNED)
-    assert final["a"]["split"] is None
-    assert final["b"]["split"] in ("train", "test")
+def test_every_sample_of_a_leak_is_flagged_and_those_that_stay_keep_their_flags():
+    rows = [sample("r", "train", flags=["private_metadata"]), sample("t", "test"), sample("x")]
+    final, _ = decide(rows, [("r", "t")])
+    assert final["r"]["flags"] == ["private_metadata", "train_test_leak"]
+    assert final["t"]["flags"] == ["train_test_leak"]
+    assert final["x"]["flags"] == []
 
 
-def test_more_images_of_other_things_move_none_of_the_old():
-    old = [sample(f"{n}", group=f"{n % 30}") for n in range(100)]
-    new = [sample(f"new {n}", group=f"new {n % 9}") for n in range(100)]
-    config = {**ASSIGNED, "together": ["copies", "group"]}
-    pairs = [("1", "2"), ("3", "4")]
-    before = splits(decide(old, pairs, **config)[0])
-    after = splits(decide(old + new, [*pairs, ("new 1", "new 2")], **config)[0])
-    assert all(after[key] == split for key, split in before.items())
+def test_kinds_that_are_only_reported_remove_nothing():
+    rows = [*TRIO, sample("g1", "train", group="g"), sample("g2", "test", group="g")]
+    final, leaks = decide(
+        rows, [("r", "t")], together=["group"], report_only=["group"], gate={"group": "warn"}
+    )
+    assert kept(final) == {"r", "v", "g1", "g2"}
+    assert set(leaks["kind"]) == {"perceptual", "group"}
 
 
-def test_a_group_that_grows_stays_in_its_split():
-    config = {**ASSIGNED, "together": ["group"]}
-    for n in range(40):
-        old = [sample("a", group="g"), sample("b", group="g")]
-        before = splits(decide(old, **config)[0])
-        after = splits(decide([*old, sample(f"new {n}", group="g")], **config)[0])
-        assert after == {**before, f"new {n}": before["a"]}
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("pqrs"), st.sampled_from(["train", "val", "test", None])),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_groups_that_straddle_are_counted_as_an_honest_count_of_all_pairs_would(shown):
+    rows = [sample(f"{n}", split, group=group) for n, (group, split) in enumerate(shown)]
+    made = decision(rows, together=["group"], remove_from=[], methods=[])
+    honest = [
+        (one, other)
+        for one, other in combinations(rows, 2)
+        if one["group"] == other["group"] and None not in (one["split"], other["split"])
+        if one["split"] != other["split"]
+    ]
+    count = made.before["group"]
+    assert count.pairs == len(honest)
+    assert count.images == len({each["key"] for pair in honest for each in pair})
+    assert count.sets == len({one["group"] for one, _ in honest})
+    assert made.after == made.before
 
 
 KEYS = [f"{n}" for n in range(12)]
@@ -238,7 +302,7 @@ samples = st.lists(
     max_size=len(KEYS),
 ).map(lambda rows: [{"key": key, **row} for key, row in zip(KEYS, rows, strict=False)])
 alike = st.sets(st.sampled_from(list(combinations(KEYS[:9], 2))), max_size=5)
-bonds = st.sets(st.sampled_from(["copies", "group", "identity"])).map(sorted)
+bonds = st.sets(st.sampled_from(["group", "identity"])).map(sorted)
 
 
 def straddling(
@@ -253,7 +317,7 @@ def straddling(
         and (
             one["digest"] == other["digest"]
             or frozenset([one["digest"], other["digest"]]) in copies
-            or any(one[k] == other[k] is not None for k in together if k != "copies")
+            or any(one[k] == other[k] is not None for k in together)
         )
     ]
 
@@ -263,22 +327,22 @@ def straddling(
 def test_nothing_straddles_given_splits_whatever_the_order_of_rows(
     rows, pairs, together, remove_from, chance
 ):
-    config = {"together": together, "remove_from": remove_from}
-    final, found = decide(rows, sorted(pairs), **config)
+    given = {"together": together, "remove_from": remove_from}
+    final, found = decide(rows, sorted(pairs), **given)
     assert straddling(final, pairs, together) == []
     lost = {row["sample"] for row in final.values() if row["reasons"] == ["leak"]}
     assert set(found["removed"]) - {None} == lost
     shuffled = chance.sample(rows, len(rows))
-    again, listed = decide(shuffled, chance.sample(sorted(pairs), len(pairs)), **config)
+    again, listed = decide(shuffled, chance.sample(sorted(pairs), len(pairs)), **given)
     assert again == final
     assert listed.equals(found)
 
 
-@settings(max_examples=100, deadline=None)
-@given(samples, alike, bonds)
-def test_nothing_straddles_assigned_splits(rows, pairs, together):
-    together = sorted({"copies", *together})
-    config = {**ASSIGNED, "fractions": {"a": 0.3, "b": 0.3, "c": 0.4}, "together": together}
-    final, found = decide(rows, sorted(pairs), **config)
-    assert straddling(final, pairs, together) == []
+@settings(max_examples=60, deadline=None)
+@given(samples, alike, st.sampled_from(["any", "open"]))
+def test_nothing_straddles_assigned_splits(rows, pairs, identities):
+    held = ["group", *(["identity"] if identities == "open" else [])]
+    assign = {**GIVEN["assign"], "identities": identities}
+    final, found = decide(rows, sorted(pairs), splits="assigned", assign=assign)
+    assert straddling(final, pairs, held) == []
     assert found.is_empty()

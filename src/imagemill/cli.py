@@ -120,6 +120,48 @@ def verify(
 
 
 @app.command()
+def leaks(
+    dataset: Annotated[str, typer.Argument(help="Whose last build came up to its leaks.")],
+) -> None:
+    """Draw the leaks of a dataset with their pictures, also where they stopped the build."""
+    from imagemill import stopped  # noqa: PLC0415
+
+    sys.exit(reported(lambda: say(f"look at {stopped.draw(Path.cwd(), dataset)}#leaks")))
+
+
+@app.command()
+def fingerprint(
+    address: Annotated[
+        str, typer.Argument(help="A folder of images, or a dataset that is built here.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="File to write, such as fingerprints/NAME.parquet.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Of a dataset: this split alone, such as test.")
+    ] = None,
+) -> None:
+    """Write what finds images again and shows none of them, for `leaks.against`.
+
+    For each image: the sha256 of its file and of its pixels, its perceptual hashes, and 256 signs
+    of its slopes in random directions. No thumbnail: 32x32 pixels could be looked at.
+    """
+    from imagemill.fingerprints import making  # noqa: PLC0415 (decoders take long to import)
+
+    sys.exit(reported(lambda: making.make(Path.cwd(), address, split, out)))
+
+
+@app.command()
+def freeze(
+    dataset: Annotated[str, typer.Argument(help="One whose splits imagemill assigned.")],
+) -> None:
+    """Write the present split to splits/DATASET.csv: from then on data grows and nothing moves."""
+    from imagemill.freeze import freeze  # noqa: PLC0415 (Polars takes long to import)
+
+    sys.exit(reported(lambda: say(freeze(Path.cwd(), dataset))))
+
+
+@app.command()
 def prune(
     datasets: Annotated[
         list[str] | None,

@@ -6,9 +6,11 @@ a chain does no harm, and a missed link would.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
-Item = TypeVar("Item")
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.int64]
 
 
 def stars(ranked: Sequence[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -35,17 +37,27 @@ def stars(ranked: Sequence[str], pairs: Iterable[tuple[str, str]]) -> dict[str, 
 
 def connected(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Map each item of any pair to the least item that it is connected with."""
-    root: dict[str, str] = {}
+    listed = list(pairs)
+    items = sorted({item for pair in listed for item in pair})
+    number = {item: at for at, item in enumerate(items)}
+    a, b = ([number[pair[side]] for pair in listed] for side in (0, 1))
+    least = components(len(items), np.array(a, np.int64), np.array(b, np.int64))
+    return {item: items[at] for item, at in zip(items, least.tolist(), strict=True)}
 
-    def find(item: str) -> str:
-        top = item
-        while root.setdefault(top, top) != top:
-            top = root[top]
-        while root[item] != top:
-            root[item], item = top, root[item]
-        return top
 
-    for a, b in pairs:
-        low, high = sorted((find(a), find(b)))
-        root[high] = low
-    return {item: find(item) for item in root}
+def components(count: int, a: Numbers, b: Numbers) -> Numbers:
+    """Return for each of ``count`` numbered items the least that it is connected with.
+
+    ``a[i]`` and ``b[i]`` are connected. Each round hooks roots on lesser roots beside them and
+    flattens the trees, so that chains of any length take a few rounds (after Shiloach and
+    Vishkin 1982).
+    """
+    root = np.arange(count, dtype=np.int64)
+    while len(a):
+        high, low = np.maximum(root[a], root[b]), np.minimum(root[a], root[b])
+        apart = high != low
+        a, b = a[apart], b[apart]
+        np.minimum.at(root, high[apart], low[apart])
+        while not np.array_equal(root, flatter := root[root]):
+            root = flatter
+    return root

@@ -4,7 +4,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from imagemill import packs, statistics
+from imagemill import certificates, packs, statistics
 from imagemill.errors import BuildError
 from imagemill.exported import MANIFEST
 from imagemill.exported.filling import Filling, Stale, filling
@@ -13,10 +13,11 @@ from imagemill.packaged import Packaged, Place, work_through
 from imagemill.progress import say
 
 CARD = "README.md"
+PAPERS = (certificates.FILE, certificates.SEALS)
 
 
 def export(packaged: Packaged, to: Path, stale: Stale, *, check: bool) -> None:
-    """Make ``to`` hold the images of ``packaged``, the hand-off to training, card and manifest.
+    """Make ``to`` hold the images of ``packaged``, the hand-off to training, and the papers.
 
     A file that is there is left alone if its length and time stamp are right, or else its sha256;
     with ``check`` only if its sha256 is. Raises ``BuildError`` where the package is not whole, or
@@ -29,7 +30,9 @@ def export(packaged: Packaged, to: Path, stale: Stale, *, check: bool) -> None:
         lacking = placed.join(folder.lacking, on="member", how="semi", maintain_order="left")
         for _ in work_through("export", lacking, partial(_write, packaged, folder)):
             pass
-        _copy_card(packaged.folder.parent / CARD, to)
+        _copy(packaged.folder.parent / CARD, to)
+        for name in PAPERS:
+            _copy(packaged.folder / name, to)
         folder.finish((packaged.folder / MANIFEST).read_bytes())
     say(statistics.text(packaged.contents))
     written = f"{len(lacking):,} written, each with its checksum"
@@ -49,7 +52,10 @@ def _write(packaged: Packaged, folder: Filling, batch: list[Place]) -> None:
             folder.put(member, data, digest)
 
 
-def _copy_card(card: Path, to: Path) -> None:
-    if card.exists():
-        with replacing(to / CARD) as part:
-            part.write_bytes(card.read_bytes())
+def _copy(file: Path, to: Path) -> None:
+    """Copy a file that travels beside the images; none leaves none there."""
+    if not file.exists():
+        (to / file.name).unlink(missing_ok=True)
+        return
+    with replacing(to / file.name) as part:
+        part.write_bytes(file.read_bytes())

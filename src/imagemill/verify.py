@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imagemill import arcface, packaged, packs
+from imagemill import arcface, certificates, packaged, packs
 from imagemill.errors import BuildError
 from imagemill.exported import MANIFEST, digests, look
 from imagemill.exported.filling import recordio
@@ -29,7 +29,7 @@ def dataset(root: Path, name: str) -> str:
     place = root / "data" / name / "package"
     said = []
     if (place / "hdf5" / MANIFEST).exists():
-        said.append(f"verify: {place / 'hdf5'} holds its {hdf5.reread(place / 'hdf5'):,} images")
+        said += _arrays(place / "hdf5", name)
     images = place / "imagefolder"
     if packaged.is_unpacked(images):
         said.append(folder(images))
@@ -44,11 +44,29 @@ def folder(root: Path) -> str:
     Raises ``BuildError`` where anything differs from its manifest, after saying what.
     """
     contents = _manifest(root)
-    wrong = pl.concat([_images(root, contents), _beside(root, contents)]).sort("member", "kind")
+    parts = [_images(root, contents), _beside(root, contents), _certified(root, contents)]
+    wrong = pl.concat(parts).sort("member", "kind")
     mend = f"`imagemill export NAME --to {root} --check` writes what is missing or wrong"
     if (wrong["kind"] == "extra").any():
         mend += "; delete what is extra, or it is trained on"
     return _told(root, contents, wrong, mend)
+
+
+def _arrays(folder: Path, name: str) -> list[str]:
+    """Return what the HDF5 file in ``folder`` holds, and what its certificate says."""
+    images = hdf5.reread(folder)
+    wrong = _certified(folder, CONTENTS.read(folder))
+    if len(wrong):
+        _told(
+            folder, CONTENTS.read(folder), wrong, f"`dvc repro -sf package@{name}` writes it anew"
+        )
+    return [f"verify: {folder} holds its {images:,} images", certificates.text(folder)]
+
+
+def _certified(folder: Path, contents: pl.DataFrame) -> pl.DataFrame:
+    """Return what is not as the certificate in ``folder`` says."""
+    found = list(certificates.differences(folder, contents))
+    return pl.DataFrame(found, DIFFERENCES, orient="row")
 
 
 def _manifest(root: Path) -> pl.DataFrame:
@@ -121,6 +139,7 @@ def package(found: Packaged) -> str:
     parts = work_through("verify", placed, partial(_differing, found.folder))
     rows = [row for wrong in parts for row in wrong]
     rows += [*_headers(found.folder, placed), *_surplus(found.folder, placed)]
+    rows += certificates.differences(found.folder, found.contents)
     wrong = pl.DataFrame(rows, DIFFERENCES, orient="row")
     mend = (
         f"delete these packs; `dvc pull package@{found.dataset}` fetches what is missing, or "
@@ -164,4 +183,5 @@ def _told(place: Path, contents: pl.DataFrame, wrong: pl.DataFrame, mend: str) -
     if len(wrong):
         raise BuildError(f"verify: {place}: {counted(wrong)} of {len(contents):,} images; {mend}.")
     labels = contents["label"].n_unique()
-    return f"verify: {place} holds its {len(contents):,} images of {labels:,} labels"
+    said = f"verify: {place} holds its {len(contents):,} images of {labels:,} labels"
+    return f"{said}\n{certificates.text(place)}"

@@ -11,7 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from imagemill.config import UNTRACKED, Section, broken_yaml, load
+from imagemill.config import UNTRACKED, Section, broken_yaml, load, tracked
 from imagemill.config.explain import checked, first_line, missing_choice, refused
 from imagemill.config.origins import Origins, body
 from imagemill.config.project import Project, choices
@@ -49,7 +49,7 @@ def runtime(conf: Path, overrides: list[str]) -> DictConfig:
 
 
 def _compose(project: Project, dataset: str, overrides: list[str]) -> DictConfig:
-    _register_resolvers()
+    _register_resolvers(project, dataset)
     try:
         with initialize_config_dir(str(project.conf.resolve()), version_base="1.3"):
             return compose(
@@ -63,8 +63,16 @@ def _compose(project: Project, dataset: str, overrides: list[str]) -> DictConfig
         raise ConfigError(refused(error, dataset, project)) from error
 
 
-def _register_resolvers() -> None:
-    """``${pick:${sources},layout}``: that key of each entry; ``omit``: all but that key."""
+def _register_resolvers(project: Project, dataset: str) -> None:
+    """``${pick:${sources},layout}``: that key of each entry; ``omit``: all but that key.
+
+    ``${tracked:splits}``: the sha256 of ``splits/<dataset>.csv``, or null; see ``tracked``.
+    """
+
+    def fingerprint(folder: str) -> str | None:
+        return tracked.fingerprint(project.root, folder, dataset)
+
+    OmegaConf.register_new_resolver("tracked", fingerprint, replace=True)
     OmegaConf.register_new_resolver("pick", _pick, replace=True)
     OmegaConf.register_new_resolver("omit", _omit, replace=True)
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from imagemill.published import MANIFEST
 
-KINDS = ("missing", "size", "checksum", "extra")
+KINDS = ("missing", "size", "checksum", "extra", "uncertified")
 
 DIFFERENCES = {
     "member": pl.String,

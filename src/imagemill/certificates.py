@@ -1,0 +1,138 @@
+"""What was checked of a dataset's splits, and whether a package is still the one that was checked.
+
+``certificate.json`` travels in the package and in what is exported from it, with ``seals.parquet``:
+a short hash of each row of the package's manifest. So a row that was edited is named, and a file
+that was swapped is not what its row says. Nothing here is signed: who rewrites manifest, seals and
+certificate together makes a whole of their own. Its ``id``, which Git has where the dataset is
+built, is what tells the two apart.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from imagemill.errors import BuildError
+from imagemill.files import replacing
+from imagemill.tables import CONTENTS
+
+FILE, SEALS = "certificate.json", "seals.parquet"
+
+SPLIT = ("digest", "split", "label")
+"""Columns that a split is made of."""
+
+KIND = "uncertified"
+"""Of a difference between a package and its certificate."""
+
+Certificate = Mapping[str, Any]
+Difference = tuple[str, str, str]
+"""Member or file, kind, and what is wrong with it; as in ``published.compare.DIFFERENCES``."""
+
+
+def content(kept: pl.DataFrame) -> str:
+    """Return the hash of a split: of what is where under which label, in no order."""
+    return sha256(_lines(kept, SPLIT).sort().str.join("\n").item().encode()).hexdigest()
+
+
+def _lines(rows: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:
+    """Return each row as text that no other row of other values gives."""
+    cells = []
+    for name in columns:
+        text = pl.col(name).cast(pl.String)
+        cells.append(pl.format("{}:{}", text.str.len_bytes(), text).fill_null("-"))
+    return rows.select(pl.concat_str(cells, separator=" ").alias("line")).to_series()
+
+
+def write(path: Path, said: Certificate) -> None:
+    """Write a certificate with its ``id``, the hash of all the rest."""
+    whole = {"id": _id(said), **{key: value for key, value in said.items() if key != "id"}}
+    with replacing(path) as part:
+        text = json.dumps(whole, indent=2, ensure_ascii=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def read(path: Path) -> Certificate:
+    """Read a certificate. Raises ``BuildError`` where it is none."""
+    try:
+        said: Certificate = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(said, dict) and isinstance(said.get("checked"), dict):
+            return said
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} is not there, or damaged") from error
+    raise BuildError(f"{path} is no certificate of imagemill")
+
+
+def _id(said: Certificate) -> str:
+    rest = {key: value for key, value in said.items() if key != "id"}
+    return sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def seal(certificate: Path, package: Path) -> None:
+    """Put a certificate into each format's folder of ``package``, bound to its manifest."""
+    said = read(certificate)
+    for manifest in sorted(package.glob(f"*/{CONTENTS.file}")):
+        seals = _seals(pl.read_parquet(manifest, columns=list(CONTENTS.columns)))
+        with replacing(manifest.with_name(SEALS)) as part:
+            seals.to_frame().write_parquet(part, compression="zstd")
+        write(manifest.with_name(FILE), {**said, "rows": len(seals), "seal": _sealed(seals)})
+
+
+def _seals(contents: pl.DataFrame) -> pl.Series:
+    """Return 8 bytes of the hash of each row of ``tables.CONTENTS``, sorted."""
+    lines = _lines(contents, tuple(CONTENTS.columns))
+    short = [int.from_bytes(sha256(line.encode()).digest()[:8]) for line in lines]
+    return pl.Series("seal", short, pl.UInt64)
+
+
+def _sealed(seals: pl.Series) -> str:
+    return sha256(seals.sort().to_numpy().astype("<u8").tobytes()).hexdigest()
+
+
+def differences(folder: Path, contents: pl.DataFrame) -> Iterator[Difference]:
+    """Yield what is not as the certificate in ``folder`` says; ``contents`` is its manifest.
+
+    Nothing where there is no certificate. That files are as the manifest says is for others.
+    """
+    if not (folder / FILE).exists():
+        return
+    try:
+        said = read(folder / FILE)
+        held = pl.read_parquet(folder / SEALS)["seal"]
+    except (BuildError, OSError, pl.exceptions.PolarsError) as error:
+        yield FILE, KIND, f"it cannot be read with {SEALS}: {str(error).splitlines()[0]}"
+        return
+    if said.get("id") != _id(said):
+        yield FILE, KIND, "edited after it was written"
+    if said.get("seal") != _sealed(held):
+        yield SEALS, KIND, "not the one that the certificate names"
+    rows = list(_rows(contents, held))
+    yield from rows
+    if not rows and said.get("content") != content(contents):
+        yield FILE, KIND, "another split was checked than the manifest has"
+
+
+def _rows(contents: pl.DataFrame, held: pl.Series) -> Iterator[Difference]:
+    here = _seals(contents)
+    strange = contents.filter(~here.is_in(held.implode()))
+    for member in strange["member"]:
+        yield member, KIND, f"its row of {CONTENTS.file} is not one that was packaged"
+    gone = len(held.filter(~held.is_in(here.implode()))) - len(strange)
+    if gone > 0:
+        yield CONTENTS.file, KIND, f"{gone:,} rows are gone that were packaged"
+
+
+def text(folder: Path) -> str:
+    """Return what the certificate in ``folder`` says, in one line; that it verifies is known."""
+    if not (folder / FILE).exists():
+        return f"verify: {folder} has no {FILE}: nothing says that its splits were checked"
+    said = read(folder / FILE)
+    left = {kind: each["left"] for kind, each in said["leaks"].items() if each["left"]}
+    remain = ", ".join(f"{count:,} {kind}" for kind, count in left.items()) or "none"
+    kinds = ", ".join(said["leaks"]) or "nothing"
+    return (
+        f"verify: {FILE} {said['id'][:16]} verifies: checked for leaks of {kinds}; remaining: "
+        f"{remain}"
+    )

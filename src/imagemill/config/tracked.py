@@ -1,0 +1,38 @@
+"""What people decided about one dataset: a small file in Git, ``<folder>/<dataset>.csv``.
+
+It need not exist, and DVC wants what a stage depends on to exist. So the config stage depends on
+the whole folder, and the config says by ``${tracked:<folder>}`` what the file holds: its sha256, or
+null. The stage that obeys the file depends on that value. An edit so reruns ``config`` and that
+stage of that dataset alone, and ``data/<dataset>/config.yaml`` shows in Git that it happened.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from imagemill.errors import BuildError
+
+
+def place(root: Path, folder: str, dataset: str) -> Path:
+    """Return where the file of ``dataset`` lies in the project ``root``."""
+    return root / folder / f"{dataset}.csv"
+
+
+def fingerprint(root: Path, folder: str, dataset: str) -> str | None:
+    """Return the sha256 of the file, or None when there is none."""
+    path = place(root, folder, dataset)
+    return sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def read(root: Path, folder: str, dataset: str, said: str | None) -> bytes | None:
+    """Return what the file holds, or None when there is none.
+
+    Raises ``BuildError`` when it is not the one of which the config ``said`` the sha256.
+    """
+    path = place(root, folder, dataset)
+    content = path.read_bytes() if path.exists() else None
+    if (None if content is None else sha256(content).hexdigest()) != said:
+        raise BuildError(
+            f"{folder}/{path.name}: is not what data/{dataset}/config.yaml was written for; "
+            f"run `dvc repro config@{dataset}`, or the whole build"
+        )
+    return content
