@@ -76,6 +76,7 @@ class Item:
             "tag": None,
             "name": self.key,
             "group": None,
+            "fold": None,
             "wanted": not self.out_by("scan"),
             "reason": first,
             "detail": self.detail,
@@ -112,6 +113,7 @@ def made(folder: Path, *items: Item, **more: Any) -> report.Tables:
         "pairs": PAIRS.frame(),
         "leaks": LEAKS.frame(),
         "truth": None,
+        "certificate": None,
     }
     return report.Tables(**{**tables, **more})
 
@@ -126,7 +128,8 @@ def _facts(items: tuple[Item, ...]) -> pl.DataFrame:
     for item in items:
         broken = item.reasons[0] if item.out_by("measure") else None
         measured = {} if broken else {**figures, "format": "PNG", "sharpness": item.sharpness}
-        rows[item.digest] = {"digest": item.digest, "reason": broken, **measured}
+        said = {"reason": broken, "detail": item.detail if broken else None}
+        rows[item.digest] = {"digest": item.digest, **said, **measured}
     return FACTS.frame(list(rows.values()))
 
 
@@ -446,7 +449,9 @@ def test_copies_that_disagree_stand_beside_each_other(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_image_has_its_fault_in_place_of_a_picture(tmp_path: Path) -> None:
-    item = Item("half.png", photo_bytes(3)[:90], stage="measure", reasons=("truncated",))
+    fault = "PNG: ends inside a chunk"
+    half = photo_bytes(3)[:90]
+    item = Item("half.png", half, stage="measure", reasons=("truncated",), detail=fault)
     said = Parsed(drawn(tmp_path, made(tmp_path, item))).words
     assert "no picture PNG: ends inside a chunk left out" in said
 
@@ -528,6 +533,7 @@ CODES = {
     *("no_url", "bad_url", "private_address", "wrong_content_type", "failed"),
     *("not_a_file", "link", "unsafe_name", "replaced", "encrypted", "unknown_packing", "bomb"),
     *("no_image", "conflicting_copies", "duplicate", "leak"),
+    *("in_benchmark", "joins_splits", "train_test_leak"),
 }
 
 

@@ -43,7 +43,10 @@ def write(tables: Tables, packs_folder: Path, config: Config, out: Path) -> Figu
     figures = counts.figures(rows, tables.pairs, tables.leaks, planted)
     figures["orphans"] = len(tables.orphans)
     limits = images.Limits(max_pixels=config.max_pixels, max_bytes=config.max_bytes)
-    with Album(tables.places, packs_folder, limits) as album:
+    unread = dict(
+        tables.facts.drop_nulls("reason").select("digest", pl.coalesce("detail", "reason")).rows()
+    )
+    with Album(tables.places, packs_folder, limits, unread) as album:
         shown = page.Page(rows, tables, album, planted, config.about, config.examples, config.pairs)
         (out / "index.html").write_text(page.render(shown), encoding="utf-8")
     text = json.dumps(figures, indent=2, sort_keys=True)

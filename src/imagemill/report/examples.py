@@ -10,13 +10,17 @@ from imagemill.report.pictures import Album, Thumb
 
 Row = dict[str, Any]
 
+ELSEWHERE = "its pixels are not here"
+SEMANTIC = "semantic"
+
 
 class Shown(NamedTuple):
     """One image on the page."""
 
     sample: str
     thumb: Thumb
-    kept: bool
+    kept: bool | None
+    """Null: an image of another dataset."""
     label: str
     split: str
     note: str
@@ -86,13 +90,24 @@ class Gallery:
         ]
 
     def leaks(self, count: int) -> list[Pair]:
-        """Return the leaks with the lowest scores; those without a score come last."""
-        chosen = self._leaks.sort("score", "a", "b", "kind", nulls_last=True).head(count)
+        """Return the leaks that remain, then those removed, the lowest scores first in each.
+
+        So many of each kind at most that every kind is shown.
+        """
+        each = pl.int_range(pl.len()).over("kind")
+        lowest = self._leaks.sort("score", "a", "b", "kind", nulls_last=True)
+        chosen = lowest.sort(each, pl.col("removed").is_not_null(), maintain_order=True).head(count)
         named = self._named(pl.concat([chosen["a"], chosen["b"]]))
         return [
-            Pair(self._shown(named[row["a"]]), self._shown(named[row["b"]]), *_leak(row))
+            Pair(self._end(row["a"], named), self._end(row["b"], named), *_leak(row))
             for row in chosen.iter_rows(named=True)
         ]
+
+    def _end(self, sample: str, named: dict[str, Row]) -> Shown:
+        """Return an image of a leak; of another dataset nothing but its name is known."""
+        if sample in named:
+            return self._shown(named[sample])
+        return Shown(sample, Thumb("", 0, 0, ELSEWHERE), None, "", "", "")
 
     def _examples(self, rows: pl.DataFrame, code: str, count: int) -> list[Example]:
         """Nearest calls first where the check measures something, else by content hash.
@@ -165,7 +180,11 @@ def _tier(tier: str) -> str:
 def _likeness(row: Row) -> list[str]:
     facts = []
     if row["score"] is not None:
-        facts = [f"likeness {row['score']:.3f}", f"{row['distance']} bits apart"]
+        facts.append(f"likeness {row['score']:.3f}")
+    if row["distance"] is not None:
+        facts.append(f"{row['distance']} bits apart")
+    if SEMANTIC in (row.get("tier"), row.get("kind")):
+        facts.append(f"similarity {row['similarity']:.3f}")
     if row["transform"] not in (None, "none"):
         facts.append(f"right one {words.TRANSFORMS.get(row['transform'], row['transform'])}")
     return facts
@@ -175,8 +194,6 @@ def _leak(row: Row) -> tuple[str, list[str]]:
     removed = "nothing removed"
     if row["removed"] is not None:
         side, split = ("left", "split_a") if row["removed"] == row["a"] else ("right", "split_b")
-        removed = f"the {side} one leaves {row[split]}"
-    return f"{_tier(row['kind'])} in {row['split_a']} and {row['split_b']}", [
-        *_likeness(row),
-        removed,
-    ]
+        removed = f"the {side} one leaves {row[split] or 'the dataset'}"
+    ends = " and ".join(row[end] or "no split" for end in ("split_a", "split_b"))
+    return f"{_tier(row['kind'])} in {ends}", [*_likeness(row), removed]

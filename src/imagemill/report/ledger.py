@@ -3,7 +3,9 @@
 What the page says is counted from this one frame, so that its numbers add up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -27,6 +29,8 @@ class Tables:
     leaks: pl.DataFrame
     truth: pl.DataFrame | None
     """The side table of planted problems, where there is one; see ``truth``."""
+    certificate: Mapping[str, Any] | None
+    """What ``leaks`` certifies; see ``certificates``."""
 
 
 FIGURES = ["format", "width", "height", "frames", "sharpness", "brightness", "entropy"]

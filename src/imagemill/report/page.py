@@ -140,7 +140,11 @@ def _leaks(page: Page, gallery: Gallery) -> dict[str, Any]:
         pl.len().alias("count"), pl.col("removed").drop_nulls().n_unique().alias("removed")
     )
     order = pl.col("kind").replace_strict(_ranks(words.TIERS), default=None)
+    said = page.tables.certificate
     return {
+        "checked": list(said["leaks"].items()) if said else [],
+        "how": said["checked"] if said else {},
+        "unchecked": said["not_checked"] if said else [],
         "count": len(leaks),
         "removed": leaks["removed"].drop_nulls().n_unique(),
         "open": leaks["removed"].null_count(),

@@ -1,7 +1,9 @@
 """Small pictures of images in packs, as text that stands in a page."""
 
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import polars as pl
@@ -27,8 +29,19 @@ class Thumb(NamedTuple):
 class Album:
     """Makes thumbnails of content hashes and remembers them; a context manager."""
 
-    def __init__(self, places: pl.DataFrame, folder: Path, limits: images.Limits) -> None:
+    def __init__(
+        self,
+        places: pl.DataFrame,
+        folder: Path,
+        limits: images.Limits,
+        unread: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
+        """Take where images lie, and for those that no picture comes out of the reason.
+
+        They are not read again: one may have ended the process that did.
+        """
         self._places = {row[0]: row[1:] for row in places.select(_PLACE).iter_rows()}
+        self._unread = unread
         self._limits = limits
         self._reader = packs.Reader(folder)
         self._made: dict[str, Thumb] = {}
@@ -43,6 +56,8 @@ class Album:
         """Return the picture of the image with this content hash, upright, at most ``SIDE``."""
         if digest is None or digest not in self._places:
             return Thumb("", 0, 0, NOT_FETCHED)
+        if digest in self._unread:
+            return Thumb("", 0, 0, self._unread[digest] or "")
         if digest not in self._made:
             self._made[digest] = self._make(digest)
         return self._made[digest]

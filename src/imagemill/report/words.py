@@ -43,6 +43,7 @@ _UNREADABLE = {
     "too_many_pixels": "Too many pixels",
     "too_many_bytes": "File too large",
     "unsupported_mode": "Colours without a meaning",
+    "kills_reader": "Ends the program that reads it",
 }
 
 REASONS: dict[str, Words] = {
@@ -162,6 +163,16 @@ REASONS: dict[str, Words] = {
         "It shows the same as an image in another split. A model tested on what it has learnt "
         "would look better than it is. The other one is shown beside.",
     ),
+    "in_benchmark": Words(
+        "In a benchmark",
+        "It is an image of another dataset that this one must share nothing with, such as the test "
+        "images of a benchmark.",
+    ),
+    "joins_splits": Words(
+        "Belongs in two splits",
+        "It is a copy, or of the group, of images that were frozen in different splits. In either "
+        "it would carry knowledge from the other.",
+    ),
 }
 """Why an image is out; ``reasons`` of ``tables.MANIFEST``."""
 
@@ -172,6 +183,11 @@ FLAGS: dict[str, Words] = {
     "private_metadata": Words(
         "Tells where it was taken",
         "The file carries the place where it was taken. That does not travel into the package.",
+    ),
+    "train_test_leak": Words(
+        "In a leak across splits",
+        "It, or its group, was found in another split too. It stays, because the other side was "
+        "removed or the leak was only to be reported.",
     ),
     "reencoded": Words("Saved anew", "It was stored in a way that the package does not allow."),
 }
@@ -184,6 +200,7 @@ TIERS = {
     "semantic": "same scene",
     "group": "same group",
     "identity": "same identity",
+    "against": "in a benchmark",
 }
 """How two images are alike; ``tier`` of ``tables.PAIRS`` and ``kind`` of ``tables.LEAKS``."""
 
