@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+BYTES = 6
+"""Of a hash that make a number: sums of theirs are exact in a float."""
+
 
 def numbers(names: Iterable[str], seed: int) -> Floats:
     """Return for each name 48 bits of its sha256 with the seed, as a number in 0..1."""
     start = f"{seed}:".encode()
-    found = (int.from_bytes(sha256(start + name.encode()).digest()[:6], "big") for name in names)
-    return np.fromiter(found, np.float64) / 2**48
+    first = b"".join([sha256(start + name.encode()).digest()[:BYTES] for name in names])
+    digits = np.frombuffer(first, np.uint8).reshape(-1, BYTES)
+    found: Floats = digits @ 256.0 ** -np.arange(1, BYTES + 1)
+    return found
 
 
 def alone(numbers: Floats, shares: Floats) -> Ints:
