@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill import leaks
+from imagemill.errors import GateError
 from imagemill.tables import LEAKS, MANIFEST, PAIRS, SAMPLES, VERDICTS, Table
 from tests import make
 
@@ -27,7 +28,7 @@ GIVEN: dict[str, Any] = {
         "folded": "a",
         "frozen": None,
     },
-    "reach": {"radius": 8, "min_score": 0.9, "min_similarity": 0.8},
+    "reach": {"radius": 8, "min_score": 0.9, "min_similarity": 0.8, "miss_rate": None},
     "methods": ["exact", "perceptual"],
     "max_distance": None,
     "min_similarity": 0.95,
@@ -260,6 +261,58 @@ def test_kinds_that_are_only_reported_remove_nothing():
     )
     assert kept(final) == {"r", "v", "g1", "g2"}
     assert set(leaks["kind"]) == {"perceptual", "group"}
+
+
+G = make.digest("g")
+APART = [
+    sample("g1", digest=G, group="g"),
+    sample("g2", group="g"),
+    sample("h1", group="h"),
+    sample("h2", digest=G, group="h"),  # g1 once more
+]
+
+
+def held(**split: str) -> pl.DataFrame:
+    names = {"digest": [make.digest(key) for key in split], "split": [*split.values()]}
+    return pl.DataFrame(names, schema={"digest": pl.String, "split": pl.String})
+
+
+def assigned(rows: list[Sample], frozen: pl.DataFrame, **more: Any) -> leaks.Decision:
+    """What is decided of assigned splits of which some are frozen."""
+    given = [{"digest": make.digest(row["key"]), **row} for row in rows]
+    told = config(splits="assigned", **more)
+    return leaks.decide(
+        make.frame(SAMPLES, *given), make.frame(VERDICTS, *given), PAIRS.frame(), told, frozen
+    )
+
+
+def test_equal_bytes_in_two_groups_that_are_frozen_apart_are_left_out_where_they_are_new():
+    made = assigned(APART, held(g2="a", h1="b"))
+    final = {row["key"]: row for row in made.manifest.iter_rows(named=True)}
+    assert {key: row["split"] for key, row in final.items() if row["verdict"] == "keep"} == {
+        "g2": "a",
+        "h1": "b",
+    }
+    assert final["g1"]["reasons"] == final["h2"]["reasons"] == ["joins_splits"]
+    assert made.left.is_empty()
+
+
+def test_equal_bytes_in_two_groups_stop_the_build_where_they_are_frozen_too():
+    made = assigned(APART, held(g="a", g2="a", h1="b"))
+    assert made.manifest["split"].to_list() == ["a", "a", "b", "a"]
+    assert made.frozen == 4
+    with pytest.raises(GateError, match="1 group") as raised:
+        leaks.refuse(made, config(splits="assigned"), "album", Path("out"))
+    assert "album/h1 (b) ~ album/h2 (a): group h" in str(raised.value)
+
+
+def test_a_split_that_may_lose_images_mends_what_is_frozen_apart():
+    made = assigned(APART, held(g="a", g2="a", h1="b"), remove_from=["b"])
+    assert {row["key"] for row in made.manifest.filter(verdict="keep").iter_rows(named=True)} == {
+        *("g1", "g2", "h2")
+    }
+    assert made.left.is_empty()
+    assert made.frozen == 3
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,9 +14,12 @@ from imagemill.config.compose import resolve
 from imagemill.config.project import Project
 from imagemill.errors import ConfigError, GateError
 from imagemill.leaks import sheet
+from imagemill.tables import PAIRS as PAIRS_TABLE
+from imagemill.tables import SAMPLES, VERDICTS
 from stages.config import SECTIONS
+from tests import make
 from tests.conftest import ROOT
-from tests.test_leaks import AKIN, KINDS, NEAR, PIXELS, config, decision, sample
+from tests.test_leaks import AKIN, GIVEN, KINDS, NEAR, PIXELS, config, decision, sample
 
 ALL: dict[str, Any] = {
     "methods": ["exact", "perceptual", "semantic"],
@@ -222,6 +225,66 @@ def test_the_same_split_in_any_order_has_the_same_certificate(tmp_path):
         files = sorted((tmp_path / name).iterdir())
         texts.append([(path.name, path.read_bytes()) for path in files])
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        (
+            {},
+            "Name the splits that may lose images in `leaks.remove_from`, or use `leaks=assigned`",
+        ),
+        ({"splits": "assigned"}, "Add them to `leaks.assign.together` (or `identities: open`)"),
+        ({"splits": "assigned", "frozen": "0" * 64}, "They are frozen apart: mend their lines"),
+    ],
+)
+def test_the_advice_fits_how_the_splits_are_made(more, advice):
+    assign = {**GIVEN["assign"], "frozen": more.pop("frozen", None)}
+    given = {**ALL, **more, "assign": assign}
+    with pytest.raises(GateError) as raised:
+        leaks.refuse(decision(ROWS, PAIRS, **ALL), config(**given), "album", Path("out"))
+    assert advice in str(raised.value)
+
+
+def certified(tmp_path: Path, held: pl.DataFrame | None, **more: Any) -> dict[str, Any]:
+    """The certificate of assigned splits."""
+    rows = [sample(f"{n}") for n in range(9)]
+    given = {"splits": "assigned", "assign": {**GIVEN["assign"], **more}}
+    settings = config(**given)
+    told = [{"digest": make.digest(row["key"]), **row} for row in rows]
+    tables = (make.frame(SAMPLES, *told), make.frame(VERDICTS, *told), PAIRS_TABLE.frame())
+    made = leaks.decide(*tables, settings, held)
+    leaks.write(tmp_path, made, settings, "album", leaks.Benchmarks([], tmp_path, [], 8))
+    said: dict[str, Any] = json.loads((tmp_path / "certificate.json").read_text())
+    return said
+
+
+def test_the_certificate_says_how_splits_were_assigned_and_what_of_them_is_for_good(tmp_path):
+    free = certified(tmp_path, None)["assigned"]
+    assert (free["fractions"], free["draw"], free["frozen"]) == (
+        {"a": 0.3, "b": 0.3, "c": 0.4},
+        "even",
+        None,
+    )
+    assert "Images in each split, assigned, not frozen:" in (tmp_path / "summary.txt").read_text()
+    digests = {"digest": [make.digest("1"), make.digest("gone")], "split": ["a", "b"]}
+    held = certified(tmp_path, pl.DataFrame(digests), frozen="f" * 64, folds=2)["assigned"]
+    assert held["frozen"] == {"file_sha256": "f" * 64, "images": 1}
+    assert (held["folds"], held["folded"]) == (2, "a")
+    assert "assigned, 1 of them frozen:" in (tmp_path / "summary.txt").read_text()
+
+
+def test_the_certificate_of_given_splits_says_so(tmp_path):
+    said(tmp_path)
+    told = json.loads((tmp_path / "certificate.json").read_text())
+    assert (told["made"], told["assigned"]) == ("given by the sources", None)
+    assert told["expected_miss_rate"] is None
+    assert "not measured" in told["expected_miss_rate_is"]
+
+
+def test_a_miss_rate_that_was_measured_is_on_the_certificate(tmp_path):
+    said(tmp_path, reach={**GIVEN["reach"], "miss_rate": 0.02})
+    assert json.loads((tmp_path / "certificate.json").read_text())["expected_miss_rate"] == 0.02
 
 
 # The config

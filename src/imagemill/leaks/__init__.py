@@ -9,7 +9,7 @@ import polars as pl
 
 from imagemill import sheets, splits
 from imagemill.errors import GateError
-from imagemill.leaks import certificate, gate, sheet
+from imagemill.leaks import certificate, deliverables, gate, sheet
 from imagemill.leaks.across import across, admitted
 from imagemill.leaks.against import Benchmarks
 from imagemill.leaks.counts import Counts, counted
@@ -32,8 +32,12 @@ class Decision:
     """``tables.LEAKS``: everything that was found."""
     left: pl.DataFrame
     """The same, of what remains."""
+    deliverables: pl.DataFrame
+    """``deliverables.COLUMNS`` of the manifest."""
     before: Counts
     after: Counts
+    frozen: int
+    """Kept images whose content is frozen in a split."""
 
     @property
     def sizes(self) -> dict[str | None, int]:
@@ -77,10 +81,19 @@ def decide(
         everything.append(now)
     rows = removed(rows, few(config.min_images), "identity_too_small")
     stays = rows.filter(KEPT).select("sample")
-    left = pl.concat([found(rows), taken.join(stays, left_on="a", right_on="sample", how="semi")])
+    remain = now if now.is_empty() else found(rows)  # fewer images make no leak
+    left = pl.concat([remain, taken.join(stays, left_on="a", right_on="sample", how="semi")])
     leaks = blamed(pl.concat(everything).unique(LEAKS.key), gone).sort(LEAKS.key)
     manifest = flagged(rows, leaks).select(*MANIFEST.columns)
-    return Decision(manifest, leaks, left, before, _counts(rows, left, config))
+    after = _counts(rows, left, config)
+    given = deliverables.rows(manifest, samples)
+    return Decision(manifest, leaks, left, given, before, after, _frozen(rows, frozen))
+
+
+def _frozen(rows: pl.DataFrame, frozen: pl.DataFrame | None) -> int:
+    if frozen is None:
+        return 0
+    return len(rows.filter(KEPT).join(frozen, on="digest", how="semi"))
 
 
 def _in(samples: set[str]) -> pl.Expr:
@@ -111,14 +124,18 @@ def _assigned(
 def write(out: Path, decision: Decision, config: Config, dataset: str, hits: Benchmarks) -> None:
     """Write the manifest, the leaks as table and CSV, the summary and the certificate."""
     MANIFEST.write(out, decision.manifest)
+    deliverables.write(out, decision.deliverables)
     LEAKS.write(out, decision.leaks)
     sheets.write(out / sheet.FILE, sheet.rows(decision.leaks, config.remove_from))
-    how = certificate.checks(config, hits.known)
-    text = sheet.summary(decision.sizes, decision.before, decision.after, list(how.values()))
+    how = list(certificate.checks(config, hits.known).values())
+    made = certificate.made(config, decision.frozen)
+    text = sheet.summary(decision.sizes, made, decision.before, decision.after, how)
     (out / sheet.SUMMARY).write_text(text, encoding="utf-8")
     kept = decision.manifest.filter(KEPT)
     sheets.write(out / sheet.LABELS, sheet.labels(kept))
-    said = certificate.certificate(kept, decision.before, decision.after, config, hits.known)
+    said = certificate.certificate(
+        kept, decision.before, decision.after, config, hits.known, decision.frozen
+    )
     certificate.write(out, {"dataset": dataset, **said})
 
 

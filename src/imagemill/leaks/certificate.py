@@ -10,9 +10,11 @@ from imagemill.fingerprints import SIGNS_AGREE, Fingerprints
 from imagemill.leaks.counts import KINDS, Counts
 from imagemill.leaks.gate import over
 from imagemill.leaks.settings import Config
+from imagemill.splits import Config as Assign
 
 FORMAT = 1
 
+MISSED = "share of true copies that match is expected not to find"
 UNKNOWN = "not measured: match was not calibrated on this dataset"
 
 
@@ -22,20 +24,23 @@ def certificate(
     after: Counts,
     config: Config,
     benchmarks: list[Fingerprints],
+    frozen: int = 0,
 ) -> dict[str, Any]:
-    """Return what is known of the ``kept`` samples' splits."""
+    """Return what is known of the ``kept`` samples' splits, ``frozen`` of which are for good."""
+    missed = config.reach.miss_rate
     sizes = kept.group_by("split").len().sort("split")
     many = over(after, config.allowed)
     return {
         "format": FORMAT,
         "splits": {split or "": count for split, count in sizes.iter_rows()},
         "made": "assigned by imagemill" if config.assigning else "given by the sources",
+        "assigned": config.assigning and _assigned(config.assigning, frozen),
         "content": certificates.content(kept),
         "checked": checks(config, benchmarks),
         "not_checked": [kind for kind in KINDS if kind not in before],
         "thresholds": _thresholds(config),
-        "expected_miss_rate": None,
-        "expected_miss_rate_is": UNKNOWN,
+        "expected_miss_rate": missed,
+        "expected_miss_rate_is": UNKNOWN if missed is None else MISSED,
         "leaks": {
             kind: {
                 "found": count.worth,
@@ -53,6 +58,31 @@ def certificate(
         "against": {
             each.name: {"file_sha256": each.sha256, "images": len(each.rows)} for each in benchmarks
         },
+    }
+
+
+def made(config: Config, frozen: int) -> str:
+    """Return in words where the splits come from, and whether they are for good."""
+    if config.assigning is None:
+        return "as the sources give them"
+    if config.assigning.frozen is None:
+        return "assigned, not frozen"
+    return f"assigned, {frozen:,} of them frozen"
+
+
+def _assigned(assign: Assign, frozen: int) -> dict[str, Any]:
+    """Return how splits were made; ``frozen`` is null where no file says which are for good."""
+    held = assign.frozen and {"file_sha256": assign.frozen, "images": frozen}
+    return {
+        "fractions": assign.fractions,
+        "draw": assign.draw,
+        "seed": assign.seed,
+        "together": assign.bonds,
+        "identities": assign.identities,
+        "rare": assign.rare,
+        "frozen": held,
+        "folds": assign.folds,
+        "folded": assign.folded if assign.folds else None,
     }
 
 

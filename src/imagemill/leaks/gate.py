@@ -21,7 +21,7 @@ def message(
         f"leaks: more remain than `leaks.allowed` says: {_sums(after, many)}",
         *_table(before, after, config.gate, config.allowed),
         *worst(left, failing or many),
-        *_advice(failing or many),
+        *_advice(failing or many, config),
     ]
     return "\n".join(lines)
 
@@ -76,15 +76,16 @@ def _line(row: dict[str, object]) -> str:
     return f"  {ends}: {', '.join(facts)}"
 
 
-def _advice(kinds: list[Kind]) -> list[str]:
-    lines = [
-        "Name the splits that may lose images in `leaks.remove_from`, use `leaks=assigned`, or "
-        "say in `leaks.allowed`",
-        "and `leaks.gate` how many may stay.",
-    ]
+def _advice(kinds: list[Kind], config: Config) -> list[str]:
     if kinds == ["against"]:
-        lines = [
+        return [
             "`hits: remove` under `leaks.against` takes them out; `leaks.allowed.against` says how "
             "many may stay.",
         ]
-    return lines
+    rest = "`leaks.allowed` and `leaks.gate` say what may stay."
+    lose = "name the splits that may lose images in `leaks.remove_from`"
+    if config.assigning is None:
+        return [f"{lose.capitalize()}, or use `leaks=assigned`;", rest]
+    if config.assigning.frozen is None:
+        return [f"Add them to `leaks.assign.together` (or `identities: open`), or {lose};", rest]
+    return [f"They are frozen apart: mend their lines in splits/, or {lose};", rest]

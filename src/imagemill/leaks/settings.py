@@ -25,6 +25,8 @@ class Reach(Section):
     """Verified likeness, ``match.min_score``."""
     min_similarity: float | None
     """Cosine of two embeddings; null where match compares none."""
+    miss_rate: Annotated[float, Field(ge=0, le=1)] | None
+    """Share of true copies that match is expected not to find; null where nobody measured it."""
 
 
 class Gate(Section):

@@ -92,9 +92,11 @@ def _rank(split: str, remove_from: list[str]) -> pl.Expr:
     return pl.when(benchmark).then(last).otherwise(pl.coalesce(known, other))
 
 
-def summary(sizes: dict[str | None, int], before: Counts, after: Counts, how: list[str]) -> str:
+def summary(
+    sizes: dict[str | None, int], made: str, before: Counts, after: Counts, how: list[str]
+) -> str:
     """Return what was checked and what came of it, in lines for people."""
-    lines = ["Images in each split:"]
+    lines = [f"Images in each split, {made}:"]
     lines += [f"  {split or 'no split'}: {count:,}" for split, count in sizes.items()]
     lines += ["", "Checked:", *[f"  {each}" for each in how]]
     lines += ["", f"{'Leaks':<12}{'found':>10}{'left':>10}{'pairs left':>14}{'images left':>13}"]
