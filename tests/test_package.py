@@ -413,6 +413,15 @@ def test_an_hdf5_file_has_every_image_with_its_label_and_sample(build, mode, cha
         assert (image.squeeze() == np.asarray(expected)).all()
 
 
+def test_every_format_lists_the_fold_of_each_image(build):
+    rows = [{**row, "fold": n % 3} for n, row in enumerate(pets(9))]
+    build.write(rows, imagefolder=FOLDER, hdf5=HDF5)
+    folds = {f"album/{row['key']}": row["fold"] for row in rows}
+    for name in ("imagefolder", "hdf5"):
+        listed = CONTENTS.read(build.out / name)
+        assert dict(listed.select("sample", "fold").iter_rows()) == folds
+
+
 def test_rows_of_an_hdf5_file_mix_the_labels_and_are_listed_as_they_stand(build):
     build.write(pets(60), hdf5=HDF5)
     listed = CONTENTS.read(build.out / "hdf5")

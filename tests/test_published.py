@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,19 @@ def test_verify_names_each_difference_and_what_mends_it(target, tmp_path):
 def test_an_address_without_a_bucket_is_refused(address):
     with pytest.raises(BuildError, match=f"{address}: names no bucket"):
         bucket(address, None, None, anonymous=False)
+
+
+def test_a_manifest_that_an_earlier_version_published_is_read():
+    now = PUBLISHED.frame([{"member": "a/1.png", "label": "a", "bytes": 3, "fold": 1}])
+    data = encode(now, "faces", ABOUT)
+    assert decode(data, "s3://x").rows.equals(now)
+    older = BytesIO()
+    noted = pl.read_parquet_metadata(BytesIO(data))
+    told = {name: noted[name] for name in ("format", "dataset", "images")}
+    now.drop("fold").write_parquet(older, metadata=told)
+    found = decode(older.getvalue(), "s3://x").rows
+    assert found.equals(now.with_columns(fold=pl.lit(None, pl.Int32)))
+    other = BytesIO()
+    now.drop("bytes").write_parquet(other, metadata=told)
+    with pytest.raises(BuildError, match="was not written by imagemill"):
+        decode(other.getvalue(), "s3://x")

@@ -29,6 +29,17 @@ def test_columns_that_were_not_promised_are_left_out(tmp_path):
     assert TABLE.read(tmp_path).columns == ["key", "number"]
 
 
+def test_a_column_that_an_earlier_version_did_not_write_is_null(tmp_path):
+    later = Table(TABLE.file, {**TABLE.columns, "fold": pl.Int32}, TABLE.key, later=("fold",))
+    TABLE.write(tmp_path, rows(("a", 1)))
+    assert later.read(tmp_path).rows() == [("a", 1, None)]
+    later.write(tmp_path, rows(("a", 1)).with_columns(fold=pl.lit(2, pl.Int32)))
+    assert later.read(tmp_path).rows() == [("a", 1, 2)]
+    TABLE.write(tmp_path, rows(("a", 1)))
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        Table(TABLE.file, dict(later.columns), TABLE.key).read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "frame",
     [rows(("a", 1)).drop("number"), rows(("a", 1)).cast({"number": pl.Int32})],

@@ -21,7 +21,7 @@ from imagemill.tables import CONTENTS
 
 FILE, SEALS = "certificate.json", "seals.parquet"
 
-SPLIT = ("digest", "split", "label")
+SPLIT = ("digest", "split", "fold", "label")
 """Columns that a split is made of."""
 
 KIND = "uncertified"

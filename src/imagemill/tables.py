@@ -24,6 +24,8 @@ class Table:
     file: str
     columns: Mapping[str, Dtype]
     key: tuple[str, ...]
+    later: tuple[str, ...] = ()
+    """Columns that files of earlier versions do not have: null there."""
 
     def frame(self, rows: list[dict[str, object]] | None = None) -> pl.DataFrame:
         """Return rows (none by default) as a frame with exactly this table's columns."""
@@ -44,7 +46,17 @@ class Table:
 
     def read(self, folder: Path) -> pl.DataFrame:
         """Read the table that another stage wrote to ``folder``."""
-        return pl.read_parquet(folder / self.file, columns=list(self.columns))
+        path = folder / self.file
+        there = pl.read_parquet_schema(path) if self.later else self.columns
+        lacking = {name for name in self.later if name not in there}
+        found = pl.read_parquet(path, columns=[c for c in self.columns if c not in lacking])
+        return self.completed(found)
+
+    def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return ``frame`` with the columns that an earlier version did not write."""
+        lacking = [name for name in self.later if name not in frame.columns]
+        nulls = [pl.lit(None, self.columns[name]).alias(name) for name in lacking]
+        return frame.with_columns(nulls).select(*self.columns) if nulls else frame
 
     def last(self, folder: Path) -> pl.DataFrame:
         """Read the table that an earlier run left in ``folder``.
@@ -329,6 +341,7 @@ CONTENTS = Table(
         "member": pl.String,  # path inside the package
         "sample": pl.String,
         "split": pl.String,
+        "fold": pl.Int32,  # as in MANIFEST
         "label": pl.String,
         "class": pl.Int32,  # position of the label in the sorted list of labels
         "digest": pl.String,  # sha256 of the source's bytes
@@ -336,6 +349,7 @@ CONTENTS = Table(
         "bytes": pl.Int64,
     },
     ("member",),
+    later=("fold",),
 )
 """What a package holds; travels in the package. Written by ``package``."""
 

@@ -16,12 +16,15 @@ import polars as pl
 
 from imagemill.errors import BuildError
 from imagemill.files import replacing
-from imagemill.tables import CONTENTS, Table
+from imagemill.tables import Table
 
 FORMAT = "1"
 
 SIGNS_AGREE = 0.8
 """Likeness of two sketches, -1..1, below which pictures with near hashes are not the same."""
+
+PACKAGED = ("member", "digest", "packaged")
+"""What is read of ``tables.CONTENTS``."""
 
 FINGERPRINTS = Table(
     "fingerprints.parquet",
@@ -82,8 +85,8 @@ def read(name: str, path: Path) -> Fingerprints:
         rows = pl.read_parquet(path, columns=list(FINGERPRINTS.columns))
     elif "fingerprints" in noted:
         raise BuildError(f"{where} was written by a later imagemill; install that one.")
-    elif set(CONTENTS.columns) <= columns:
-        rows = _of_package(pl.read_parquet(path, columns=["member", "digest", "packaged"]))
+    elif {*PACKAGED, "bytes"} <= columns:
+        rows = _of_package(pl.read_parquet(path, columns=list(PACKAGED)))
     else:
         raise BuildError(
             f"{where} holds neither fingerprints nor the manifest of a package. "

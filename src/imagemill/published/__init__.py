@@ -23,6 +23,7 @@ PUBLISHED = Table(
         "etag": pl.String,  # of the object, without quotes: the MD5 of its bytes in most stores
     },
     CONTENTS.key,
+    CONTENTS.later,
 )
 """What a published prefix holds; a member is the object's key below the prefix."""
 
@@ -67,6 +68,8 @@ def decode(data: bytes, url: str) -> Manifest:
         rows = pl.read_parquet(BytesIO(data))
     except pl.exceptions.PolarsError as error:
         raise BuildError(f"{url} is damaged or no Parquet file; {_AGAIN}") from error
+    if not set(PUBLISHED.columns) - set(PUBLISHED.later) - set(rows.columns):
+        rows = PUBLISHED.completed(rows)
     if rows.schema != pl.Schema(PUBLISHED.columns) or "format" not in noted:
         raise BuildError(f"{url} was not written by imagemill's publish; {_AGAIN}")
     if int(noted["format"]) > FORMAT:
