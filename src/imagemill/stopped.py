@@ -23,7 +23,7 @@ class _Left(Paths):
 
 
 def draw(root: Path, dataset: str) -> Path:
-    """Draw the report of the last build of ``dataset`` up to ``leaks``; return the page.
+    """Draw the report of the last build of ``dataset`` up to ``leaks``; return the page, by root.
 
     Raises ``BuildError`` where no build has come that far.
     """
@@ -38,4 +38,4 @@ def draw(root: Path, dataset: str) -> Path:
     settings = Config.model_validate(config.read(paths.of("config.yaml"), "report"))
     sys.path.insert(0, str(root))
     import_module("stages.report").main(settings, paths)
-    return out / "index.html"
+    return (out / "index.html").relative_to(root)
