@@ -227,6 +227,72 @@ def test_a_certificate_of_another_split_does_not_verify_though_its_rows_do(
     assert refused(out, capsys) == [said]
 
 
+def test_a_row_that_was_added_or_doubled_is_named(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = member(out), photo_bytes(77)
+    more = one.replace(".png", " 2.png")
+    (out / more).write_bytes(other)
+    new = row(one, member=more, packaged=sha256(other).hexdigest(), bytes=len(other))
+    whole = CONTENTS.read(out)
+    edited(out, lambda rows: pl.concat([rows, new(rows).filter(member=more)]))
+    assert f"uncertified: {more}: its row of manifest.parquet is not one that was packaged" in (
+        refused(out, capsys)
+    )
+    (out / more).unlink()
+    CONTENTS.write(out, pl.concat([whole, whole.filter(member=one)]))
+    said = "uncertified: certificate.json: another split was checked than the manifest has"
+    assert said in refused(out, capsys)
+
+
+def forged(out: Path) -> None:
+    """Swap a file, and write manifest, seals and certificate anew as imagemill would."""
+    one, other = member(out), photo_bytes(77)
+    (out / one).write_bytes(other)
+    edited(out, row(one, packaged=sha256(other).hexdigest(), bytes=len(other)))
+    told = certificates.read(out / certificates.FILE)
+    (out / "package").mkdir()
+    shutil.copy(out / MANIFEST, out / "package" / MANIFEST)
+    certificates.write(out / "told.json", {**told, "leaks": {}})
+    certificates.seal(out / "told.json", out)
+    for name in (certificates.FILE, certificates.SEALS):
+        (out / "package" / name).replace(out / name)
+    shutil.rmtree(out / "package")
+    (out / "told.json").unlink()
+
+
+def test_a_package_that_was_forged_as_a_whole_is_not_the_one_whose_id_is_known(out: Path) -> None:
+    known = certificates.named(out)
+    assert "verifies" in verify.folder(out, known[:16].upper())
+    forged(out)
+    assert "verifies" in verify.folder(out)
+    with pytest.raises(BuildError, match=f"is not {known[:20]}, but .* or a forged one"):
+        verify.folder(out, known[:20])
+    with pytest.raises(BuildError, match="give 16 digits"):
+        verify.folder(out, known[:8])
+    (out / certificates.FILE).unlink()
+    with pytest.raises(BuildError, match="but missing"):
+        verify.folder(out, known)
+
+
+def test_where_a_dataset_is_built_a_certificate_that_was_not_issued_there_is_named(
+    project: Project, build: Build
+) -> None:
+    build(project, "pets")
+    path = project.root / "data/pets/package/imagefolder" / certificates.FILE
+    known = certificates.named(path.parent)
+    assert "verifies" in verify.dataset(project.root, "pets", known)
+    with pytest.raises(BuildError, match="another package, or a forged one"):
+        verify.dataset(project.root, "pets", "0" * 64)
+    told = certificates.read(path)
+    certificates.write(path, {**told, "leaks": {}})
+    with pytest.raises(BuildError, match="not what leaks issued for this dataset"):
+        verify.dataset(project.root, "pets")
+    path.unlink()
+    with pytest.raises(BuildError, match="was issued, and is gone"):
+        verify.dataset(project.root, "pets")
+
+
 def test_an_empty_split_has_a_hash_too() -> None:
     empty = pl.DataFrame(schema=dict.fromkeys(certificates.SPLIT, pl.String))
     assert certificates.content(empty) == sha256(b"").hexdigest()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from hashlib import md5, sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from imagemill import certificates, verify
 from imagemill.arcface import RECORDIO
 from imagemill.errors import BuildError
 from imagemill.exported import filling
@@ -23,6 +25,7 @@ from imagemill.published import MANIFEST, PUBLISHED, decode, encode
 from imagemill.published import export as exporting
 from imagemill.published.prefix import Prefix, bucket
 from imagemill.sources.s3 import clients
+from imagemill.tables import CONTENTS
 from tests.publishing import ABOUT, Target, images, photo, photos, refused, sign_in
 from tests.servers import Proxy, error_page
 
@@ -325,3 +328,69 @@ def test_a_manifest_that_an_earlier_version_published_is_read():
     now.drop("bytes").write_parquet(other, metadata=told)
     with pytest.raises(BuildError, match="was not written by imagemill"):
         decode(other.getvalue(), "s3://x")
+
+
+# Certificates
+
+
+def certified(target: Target, **more: Any) -> str:
+    """Certify the package of the target, publish it, and return the certificate's id."""
+    contents = CONTENTS.read(target.folder)
+    issued = target.root / "issued.json"
+    group = {"left": 0}
+    told = {"leaks": {"group": group}, "content": certificates.content(contents), **more}
+    certificates.write(issued, told)
+    certificates.seal(issued, target.folder.parent)
+    target.publish()
+    return certificates.named(target.folder)
+
+
+def test_a_certificate_is_published_verified_and_exported(target, tmp_path):
+    target.publish(photos(4))
+    empty = tmp_path / "empty"
+    assert "has no certificate" in run(target, "verify", cwd=empty)[1]
+    known = certified(target)
+    status, said = run(target, "verify", "--certificate", known, cwd=empty)
+    assert status == 0
+    assert f"certificate.json {known[:16]} verifies: checked for leaks of group" in said
+    status, said = run(target, "verify", "--certificate", "0" * 64, cwd=empty)
+    assert status == 1
+    assert "it is another package, or a forged one" in said
+    export(target, tmp_path / "out")
+    assert f"{known[:16]} verifies" in verify.folder(tmp_path / "out", known)
+    for name in (certificates.FILE, certificates.SEALS):
+        assert (tmp_path / "out" / name).read_bytes() == (target.folder / name).read_bytes()
+
+
+def test_an_export_of_what_has_no_certificate_leaves_no_older_one(target, tmp_path):
+    target.publish(photos(4))
+    certified(target)
+    export(target, tmp_path / "out")
+    (target.folder / certificates.FILE).unlink()
+    target.publish()
+    export(target, tmp_path / "out")
+    assert "has no certificate.json" in verify.folder(tmp_path / "out")
+
+
+def test_a_published_set_of_which_an_image_was_swapped_with_its_row_is_refused(target, tmp_path):
+    target.publish(photos(4))
+    certified(target)
+    found = decode(target.objects()[MANIFEST], url(target))
+    other = photo(77)
+    swapped = pl.col("member") == "id00000/0.jpg"
+    rows = found.rows.with_columns(
+        pl.when(swapped)
+        .then(pl.lit(sha256(other).hexdigest()))
+        .otherwise("packaged")
+        .alias("packaged"),
+        pl.when(swapped).then(pl.lit(md5(other).hexdigest())).otherwise("etag").alias("etag"),
+    )
+    target.put("id00000/0.jpg", other)
+    target.put(MANIFEST, encode(rows, "faces", ABOUT, found.certificate))
+    status, said = run(target, "verify", cwd=tmp_path / "empty")
+    assert status == 1
+    assert "seals.parquet: not those that the certificate names" in said
+    said = refused(lambda: export(target, tmp_path / "out"))
+    assert "its certificate does not verify" in said
+    target.put(MANIFEST, encode(found.rows, "faces", ABOUT, "{"))
+    assert "is damaged" in run(target, "verify", cwd=tmp_path / "empty")[1]

@@ -107,14 +107,18 @@ def verify(
     endpoint: Endpoint = None,
     profile: Profile = None,
     anonymous: Anonymous = False,
+    certificate: Annotated[
+        str | None, typer.Option(help="Id that its certificate has to have, or 16 digits of it.")
+    ] = None,
 ) -> None:
-    """Compare what lies there with its manifest, and name each difference."""
+    """Compare what lies there with its manifest and certificate, and name each difference."""
 
     def work() -> None:
         if address.startswith("s3://"):
-            _verify_published(_prefix("verify", address, endpoint, profile, anonymous))
+            prefix = _prefix("verify", address, endpoint, profile, anonymous)
+            _verify_published(prefix, certificate)
         else:
-            _verify(address)
+            _verify(address, certificate)
 
     sys.exit(reported(work))
 
@@ -233,14 +237,14 @@ def _export(dataset: str, to: Path, stale: Literal["fail", "remove"], *, check: 
     export.export(packaged.find(Path(), dataset), to, stale, check=check)
 
 
-def _verify(address: str) -> None:
+def _verify(address: str, certificate: str | None) -> None:
     """Verify the package of a dataset of that name, or else the folder."""
     from imagemill import packaged, verify  # noqa: PLC0415
 
     if packaged.is_dataset(Path(), address):
-        say(verify.dataset(Path(), address))
+        say(verify.dataset(Path(), address, certificate))
     else:
-        say(verify.folder(Path(address)))
+        say(verify.folder(Path(address), certificate))
 
 
 def _prefix(
@@ -260,10 +264,10 @@ def _export_published(
     export(prefix, to, stale, check=check)
 
 
-def _verify_published(prefix: "Prefix") -> None:
+def _verify_published(prefix: "Prefix", certificate: str | None) -> None:
     from imagemill.published.verify import verify  # noqa: PLC0415
 
-    say(verify(prefix))
+    say(verify(prefix, certificate))
 
 
 if __name__ == "__main__":

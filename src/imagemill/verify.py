@@ -21,12 +21,14 @@ from imagemill.tables import CONTENTS
 SHOWN = 20  # differences that are named
 
 
-def dataset(root: Path, name: str) -> str:
+def dataset(root: Path, name: str, known: str | None = None) -> str:
     """Return what the package of a dataset holds, a line for each format, after reading it all.
 
-    Raises ``BuildError`` where anything differs from its manifest, after saying what.
+    ``known`` is the id that one of its certificates has to have, or its beginning. Raises
+    ``BuildError`` where anything differs from its manifest, after saying what.
     """
     place = root / "data" / name / "package"
+    _refuse_unissued(place, root / "data" / name / "leaks" / certificates.FILE)
     said = []
     if (place / "hdf5" / MANIFEST).exists():
         said += _arrays(place / "hdf5", name)
@@ -35,13 +37,29 @@ def dataset(root: Path, name: str) -> str:
         said.append(folder(images))
     elif images.exists() or not said:
         said.append(package(packaged.find(root, name)))
+    ids = [certificates.named(path.parent) for path in sorted(place.glob(f"*/{MANIFEST}"))]
+    chosen = next((one for one in ids if known and one.startswith(known.lower())), ids[0])
+    certificates.refuse_other(chosen, str(place), known)
     return "\n".join(said)
 
 
-def folder(root: Path) -> str:
+def _refuse_unissued(place: Path, issued: Path) -> None:
+    """Raise ``BuildError`` where a format has another certificate than ``leaks`` issued."""
+    if not issued.exists():
+        return
+    for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+        for file, _, said in certificates.unissued(manifest.parent, issued):
+            raise BuildError(
+                f"verify: {manifest.parent / file}: {said}; "
+                f"`dvc repro -sf package@{place.parent.name}` writes it anew"
+            )
+
+
+def folder(root: Path, known: str | None = None) -> str:
     """Return what the exported folder ``root`` holds, in one line, after reading every image.
 
-    Raises ``BuildError`` where anything differs from its manifest, after saying what.
+    ``known`` is the id that its certificate has to have, or its beginning. Raises ``BuildError``
+    where anything differs from its manifest, after saying what.
     """
     contents = _manifest(root)
     parts = [_images(root, contents), _beside(root, contents), _certified(root, contents)]
@@ -49,7 +67,9 @@ def folder(root: Path) -> str:
     mend = f"`imagemill export NAME --to {root} --check` writes what is missing or wrong"
     if (wrong["kind"] == "extra").any():
         mend += "; delete what is extra, or it is trained on"
-    return _told(root, contents, wrong, mend)
+    said = _told(root, contents, wrong, mend)
+    certificates.refuse_other(certificates.named(root), str(root), known)
+    return said
 
 
 def _arrays(folder: Path, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import polars as pl
 from pydantic import AfterValidator
 
-from imagemill import packaged
+from imagemill import certificates, packaged
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.files import replacing
@@ -79,13 +79,18 @@ def publish(config: Config, root: Path, dataset: str, local: Path) -> dict[str, 
         return {"published": None, "planned": config.to.url}
     _refuse(plan, prefix, config)
     rows = _sent(package.contents, content, plan, prefix, journal)
-    after = encode(rows, dataset, config.about)
+    after = encode(rows, dataset, config.about, _certificate(package.folder))
     _finish(
         plan, prefix, after, unchanged=after == before, removing=REMOVING in found.here["member"]
     )
     journal.forget()
     say(f"publish: {config.to.url} holds {_amount(rows)}, verified by listing")
     return _receipt(config.to, dataset, rows, after, plan)
+
+
+def _certificate(folder: Path) -> str | None:
+    path = folder / certificates.FILE
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def write(out: Path, receipt: dict[str, Any]) -> None:

@@ -41,10 +41,15 @@ class Manifest:
     rows: pl.DataFrame
     """``PUBLISHED``, sorted by member."""
     noted: Mapping[str, str]
-    """format, dataset, title, licence, credit, and counts of images and identities."""
+    """format, dataset, title, licence, credit, counts of images and identities, certificate."""
+
+    @property
+    def certificate(self) -> str | None:
+        """Return the certificate as JSON; None where the package had none."""
+        return self.noted.get("certificate")
 
 
-def encode(rows: pl.DataFrame, dataset: str, about: About) -> bytes:
+def encode(rows: pl.DataFrame, dataset: str, about: About, certificate: str | None = None) -> bytes:
     """Return the manifest as a Parquet file; equal rows give equal bytes."""
     noted = {
         "format": str(FORMAT),
@@ -54,6 +59,7 @@ def encode(rows: pl.DataFrame, dataset: str, about: About) -> bytes:
         "credit": about.credit,
         "images": str(len(rows)),
         "identities": str(rows["label"].n_unique()),
+        **({} if certificate is None else {"certificate": certificate}),
     }
     target = BytesIO()
     chosen = rows.select(*PUBLISHED.columns).sort(PUBLISHED.key)

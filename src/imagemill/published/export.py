@@ -3,10 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from imagemill import statistics
+from imagemill import certificates, statistics
 from imagemill.exported.filling import Filling, Stale, filling
 from imagemill.progress import progress, say
 from imagemill.published.prefix import Prefix
+from imagemill.published.verify import disputed
 from imagemill.sources.objects import Fetched, UnavailableError, Wanted
 
 
@@ -17,8 +18,11 @@ def export(prefix: Prefix, to: Path, stale: Stale, *, check: bool) -> None:
     where the prefix is not complete, and ``BuildError`` when anything is missing or wrong.
     """
     manifest, data = prefix.complete()
+    for _, _, said in disputed(manifest):
+        raise prefix.refusal(f"its certificate does not verify: {said}; do not trust it")
     with filling(to, manifest.rows, stale, check=check) as folder:
         _fetch(prefix, folder)
+        certificates.unfold(to, manifest.certificate, manifest.rows)
         folder.finish(data)
     say(statistics.text(manifest.rows))
     say(f"export: {len(manifest.rows):,} images in {to}, every checksum right")
