@@ -69,14 +69,19 @@ SENDERS |= {"p0": "anna", "p1": "anna", "q0": "anna", "q1": "anna", "t3": "bob",
 SENDERS |= {"p4": "carl", "p5": "carl", "q4": "dora", "q5": "dora"}
 
 
-@pytest.fixture
-def album(tmp_path: Path) -> Project:
-    made = make_project(tmp_path / "project")
+def fill_album(root: Path) -> Project:
+    """Make a project with one dataset, ``album``."""
+    made = make_project(root)
     made.conf("dataset/album.yaml", ALBUM)
     make.fill(made.root / "album", PHOTOS)
     lines = [f"{image},{sender}\n" for image, sender in SENDERS.items()]
     (made.root / "senders.csv").write_text("".join(["image,sender\n", *lines]))
     return made
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Project:
+    return fill_album(tmp_path / "project")
 
 
 def listed(album: Project) -> dict[tuple[str, str], str]:
