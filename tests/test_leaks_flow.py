@@ -167,6 +167,19 @@ def test_a_warning_lets_the_build_go_on_and_the_package_says_what_remains(
     assert "remaining: 2 group" in verify.dataset(album.root, "album")
 
 
+def test_as_many_threads_as_there_are_give_the_same_split(
+    album: Project, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album.datasets(album=["leaks=assigned", "leaks.assign.folds=3"])
+    build(album, "album")
+    before = album.files("data/album/leaks")
+    assert len(before) == 9
+    for threads in ("1", "3"):
+        monkeypatch.setenv("POLARS_MAX_THREADS", threads)
+        album.run("python", "-m", "stages.leaks", "album")
+        assert album.files("data/album/leaks") == before
+
+
 def test_the_split_that_may_lose_images_loses_them(album: Project, build: Build) -> None:
     album.datasets(album=["leaks.remove_from=[test]"])
     build(album, "album")

@@ -94,7 +94,10 @@ def _thresholds(config: Config) -> dict[str, Any]:
             "bits": 64,
             "min_score": config.reach.min_score,
         },
-        "semantic": {"min_similarity": config.min_similarity},
+        "semantic": {
+            "min_similarity": config.min_similarity,
+            "embedder": config.reach.embedder,
+        },
         "against": {"max_distance": config.hash_distance, "min_sketch": SIGNS_AGREE},
     }
     return {kind: values for kind, values in found.items() if kind in config.checked}

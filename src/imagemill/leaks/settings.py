@@ -23,10 +23,17 @@ class Reach(Section):
     """Bits of 64, ``match.radius``."""
     min_score: float
     """Verified likeness, ``match.min_score``."""
+    embedder: str
+    """Kind of the model that makes embeddings; none: there are none."""
     min_similarity: float | None
     """Cosine of two embeddings; null where match compares none."""
     miss_rate: Annotated[float, Field(ge=0, le=1)] | None
     """Share of true copies that match is expected not to find; null where nobody measured it."""
+
+    @property
+    def semantic(self) -> bool:
+        """Tell whether match compares embeddings."""
+        return self.embedder != "none" and self.min_similarity is not None
 
 
 class Gate(Section):
@@ -108,7 +115,7 @@ class Config(Section):
     @classmethod
     def _find_what_match_finds(cls, methods: list[Method], info: ValidationInfo) -> list[Method]:
         reach = info.data.get("reach")
-        if "semantic" in methods and reach and reach.min_similarity is None:
+        if "semantic" in methods and reach and not reach.semantic:
             raise ValueError(
                 "has semantic, and `match` compares no embeddings: choose an embedder, and the "
                 "least similarity that match keeps; README, Leaks, says how"
