@@ -114,11 +114,12 @@ def _assigned(
 ) -> pl.DataFrame:
     if config.assigning is None:
         return rows.with_columns(pl.lit(None, pl.Int32).alias("fold"))
+    rows = rows.with_row_index("_row")  # numbers join sooner than names
     kept, away = rows.filter(KEPT), rows.filter(~KEPT)
     given = splits.assign(kept, pairs, config.assigning, frozen, away)
-    named = given.select("sample", "split", "fold", _astray="reason")
-    rows = rows.drop("split").join(named, on="sample", how="left", maintain_order="left")
-    return removed(rows, pl.col("_astray").is_not_null(), "joins_splits").drop("_astray")
+    named = given.select(kept["_row"], "split", "fold", _astray="reason")
+    rows = rows.drop("split").join(named, on="_row", how="left", maintain_order="left")
+    return removed(rows, pl.col("_astray").is_not_null(), "joins_splits").drop("_astray", "_row")
 
 
 def write(out: Path, decision: Decision, config: Config, dataset: str, hits: Benchmarks) -> None:

@@ -73,7 +73,7 @@ def across(
 
     ``pairs`` is what ``admitted`` gave.
     """
-    sides = kept.filter(pl.col("split").is_not_null()).sort("sample")
+    sides = kept.filter(pl.col("split").is_not_null())
     sides = sides.select("sample", "digest", "group", "identity", "split", "label")
     parts = [LEAKS.frame(), _alike(sides, pairs)]
     if methods:

@@ -57,9 +57,12 @@ def assign(
         split=pl.coalesce("split", "drawn"),
         reason=pl.when("out").then(pl.lit(units.JOINS)),
     )
-    folds = _folds(given.join(split, on="sample"), pairs, config)
-    done = split.join(folds, on="sample", how="left", maintain_order="left")
-    return done.select("sample", "split", "fold", "reason")
+    if not config.folds:
+        split = split.with_columns(fold=pl.lit(None, pl.Int32))
+    else:
+        folds = _folds(given.join(split, on="sample"), pairs, config)
+        split = split.join(folds, on="sample", how="left", maintain_order="left")
+    return split.select("sample", "split", "fold", "reason")
 
 
 def _label(config: Config) -> pl.Expr:
@@ -118,8 +121,6 @@ def _counted(
 
 def _folds(rows: pl.DataFrame, pairs: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Return ``sample, fold`` for the split that is folded: units stay whole, shares are equal."""
-    if not config.folds:
-        return pl.DataFrame(schema={"sample": pl.String, "fold": pl.Int32})
     inside = rows.filter(split=config.folded).drop("split", "reason")
     equal = {f"{fold}": 1 / config.folds for fold in range(config.folds)}
     # By the split's own hashes, those that the split has would all lie in the first folds.
