@@ -39,7 +39,7 @@ CONFIG = match.Config(
     keypoint_radius=4,
     min_colours=0.95,
     min_similarity=0.95,
-    min_score=0.92,
+    min_score=0.85,
     min_texture=6.0,
 )
 NONE = Models(None, None)
@@ -190,7 +190,7 @@ MOVED = {
 def test_a_copy_that_was_moved_a_little_verifies_either_way_round(name, change):
     image = photograph(name).crop((40, 40, 340, 340))
     one, other = thumb(image), thumb(change(image))
-    assert min(score(one, other), score(other, one)) > 0.9
+    assert min(score(one, other), score(other, one)) > 0.87
 
 
 def test_different_photographs_do_not_verify():
