@@ -3,13 +3,13 @@
 from imagemill import match
 from imagemill.engine import Engine
 from imagemill.stage import Paths, stage
-from imagemill.tables import FACTS, PAIRS, THUMBS
+from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, PAIRS, THUMBS
 
 
 @stage
 def main(config: match.Config, paths: Paths, engine: Engine) -> None:
-    """Read facts and thumbnails; write one row a verified pair."""
-    facts = FACTS.read(paths.of("measure"))
-    thumbs = THUMBS.read(paths.of("measure"))
+    """Read what was measured; write one row a verified pair."""
+    tables = (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)
+    measured = match.Measured(*(each.read(paths.of("measure")) for each in tables))
     known = match.known(paths.memo, config)
-    PAIRS.write(paths.out, match.find(facts, thumbs, config, known, engine))
+    PAIRS.write(paths.out, match.find(measured, config, known, engine))

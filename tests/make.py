@@ -17,11 +17,12 @@ from PIL import Image
 from imagemill import images
 from imagemill.engine import Engine, Inline, processes
 from imagemill.images import Limits
-from imagemill.measure.functions import FUNCTIONS
+from imagemill.measure.functions import Models, functions
 from imagemill.measure.picture import Picture
 from imagemill.sources import Folder
 from imagemill.tables import Table
 
+NONE = Models(None, None)
 INLINE = Engine(Inline, 1)
 LIMITS = Limits(max_pixels=10_000_000, max_bytes=10_000_000)
 
@@ -106,9 +107,9 @@ def opened(data: bytes) -> Picture:
     return Picture(*images.read(data, LIMITS), len(data))
 
 
-def measured(image: Image.Image) -> Row:
-    """Return all that is measured of an image, without an embedding."""
-    found = (next(iter(each.of([picture(image)]))) for each in FUNCTIONS.values())
+def measured(image: Image.Image, models: Models = NONE) -> Row:
+    """Return all that is measured of an image; with what ``models`` add, if any."""
+    found = (next(iter(each.of([picture(image)]))) for each in functions(models).values())
     return {name: value for values in found for name, value in values.items()}
 
 

@@ -17,7 +17,7 @@ from imagemill.packs import Member
 from imagemill.tables import FACTS, PLACES, THUMB_SIDE, THUMBS
 from tests import draw, make
 
-CONFIG = measure.Config(max_pixels=60_000_000, max_bytes=10_000_000, embedder=None)
+CONFIG = measure.Config(max_pixels=60_000_000, max_bytes=10_000_000, embedder=None, keypoints=None)
 ROOT = Path(__file__).parents[1]
 
 

@@ -257,13 +257,26 @@ EMBEDDINGS = Table(
 )
 """What a model makes of each readable image; no rows without one. Written by ``measure``."""
 
+KEYPOINTS = Table(
+    "keypoints.parquet",
+    {
+        "digest": pl.String,
+        "hashes": pl.Binary,  # 64 bits a keypoint, little-endian
+        "mirrored": pl.Binary,  # the same of the image mirrored left to right, in the same order
+        "places": pl.Binary,  # of each: across, down, diameter (of the longer side), angle; float16
+    },
+    ("digest",),
+)
+"""What stands out in each readable image; no rows where none are wanted. Written by ``measure``."""
+
 PAIRS = Table(
     "pairs.parquet",
     {
         "a": pl.String,  # digests, a < b
         "b": pl.String,
-        "tier": pl.String,  # pixels, perceptual
+        "tier": pl.String,  # pixels; perceptual; semantic: only the embeddings hinted at it
         "distance": pl.Int32,  # differing bits of the perceptual hashes; 0 for pixels
+        "similarity": pl.Float32,  # cosine of the embeddings; null where there are none
         "transform": pl.String,  # that takes b to a: one of TRANSFORMS
         "score": pl.Float32,  # verified likeness, -1..1
     },

@@ -6,43 +6,33 @@ what a build from nothing finds, and what earlier builds compared need not be co
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
 
-from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.match import search, verify
-from imagemill.match.candidates import NEAR, candidates
+from imagemill.match import search, vectors, verify
 from imagemill.match.hamming import TooManyError
 from imagemill.match.known import Known
-from imagemill.match.pictures import Pictures, pictures
+from imagemill.match.likely import LIKELY, likely
+from imagemill.match.pictures import Measured, Pictures, pictures, unpacked
+from imagemill.match.settings import Config
 from imagemill.memo import fingerprint
 from imagemill.progress import progress, say
 from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
-VERSION = 2  # of pairs and scores; raise it when the code here gives others
+VERSION = 3  # of pairs and scores; raise it when the code here gives others
 MOST = 20_000_000  # pairs that a build can work with: a few GB
-CANDIDATES = 50_000_000  # pairs with near hashes that a build can verify: hours, and a few GB
+CANDIDATES = 50_000_000  # of one hint, that a build can verify: hours, and a few GB
 BATCH = 1024  # candidates that a worker verifies at a time: 5 MB, a second's work
 
-PAIRED = {**NEAR, "score": pl.Float32}
+PAIRED = {**LIKELY, "score": pl.Float32}
 """Candidates with the score of their verification."""
 
 
-class Config(Section):
-    """When two images show the same thing."""
-
-    radius: Annotated[int, Field(ge=0, le=16)]
-    """Bits of 64 in which the perceptual hashes of a candidate pair may differ."""
-    min_score: Annotated[float, Field(ge=-1, le=1)]
-    """Verified likeness below which a candidate is no pair."""
-    min_texture: Annotated[float, Field(ge=0)]
-    """Standard deviation of a thumbnail, 0..255, below which only equal pixels are a match."""
+__all__ = ["Config", "Measured", "find", "known"]
 
 
 def known(root: Path, config: Config) -> Known:
@@ -51,20 +41,36 @@ def known(root: Path, config: Config) -> Known:
     return Known(root, fingerprint("match", VERSION, **parts))
 
 
-def find(
-    facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config, remembered: Known, engine: Engine
-) -> pl.DataFrame:
+def find(measured: Measured, config: Config, remembered: Known, engine: Engine) -> pl.DataFrame:
     """Return all verified pairs among distinct readable images, as ``tables.PAIRS``.
 
     Only pairs with a picture that ``remembered`` does not know are looked for, and all are added
     to it. Raises ``BuildError`` when they are too many to work with.
     """
-    readable = facts.filter(pl.col("reason").is_null()).sort("digest")
-    same = same_pixels(readable)
-    alike = perceptual(readable, thumbs, config, remembered, engine)
+    facts = measured.facts.filter(pl.col("reason").is_null()).sort("digest")
+    readable = measured._replace(facts=facts)
+    same = same_pixels(facts)
+    alike = verified(readable, config, remembered, engine)
     known = alike.join(same, on=["a", "b"], how="anti")
-    say(f"match: {len(same):,} pairs of equal pixels, {len(known):,} verified perceptual pairs")
-    return pl.concat([same, known]).sort("a", "b")
+    tiers = sorted(known["tier"].value_counts().iter_rows())
+    found = ", ".join(f"{count:,} verified {tier}" for tier, count in tiers)
+    say(f"match: {len(same):,} pairs of equal pixels, {found or 'no other'} pairs")
+    pairs = pl.concat([same, known]).sort("a", "b")
+    return pairs.with_columns(_similarity(pairs, measured.embeddings)).select(*PAIRS.columns)
+
+
+def _similarity(pairs: pl.DataFrame, embeddings: pl.DataFrame) -> pl.Series:
+    """Return the cosine of the embeddings of each pair, to 4 decimals; null where one is none."""
+    sides = [
+        pairs.select(digest=side).join(embeddings, on="digest", how="left", maintain_order="left")
+        for side in ("a", "b")
+    ]
+    rows = (sides[0]["embedding"].is_not_null() & sides[1]["embedding"].is_not_null()).arg_true()
+    found = np.full(len(pairs), np.nan, np.float32)
+    if len(rows):
+        left, right = (unpacked(side["embedding"].gather(rows)) for side in sides)
+        found[rows.to_numpy()] = vectors.cosines(left, right)
+    return pl.Series("similarity", found, pl.Float32).fill_nan(None)
 
 
 def same_pixels(facts: pl.DataFrame) -> pl.DataFrame:
@@ -82,11 +88,9 @@ def same_pixels(facts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def perceptual(
-    facts: pl.DataFrame, thumbs: pl.DataFrame, config: Config, remembered: Known, engine: Engine
-) -> pl.DataFrame:
-    """Return the pairs whose hashes are near under a rotation or mirror, and that verify."""
-    shown = pictures(facts, thumbs, config.min_texture)
+def verified(measured: Measured, config: Config, remembered: Known, engine: Engine) -> pl.DataFrame:
+    """Return the pairs that something hints at and that verify, as ``PAIRS`` but ``similarity``."""
+    shown = pictures(measured, config.min_texture)
     names = shown.names.to_frame("digest").with_row_index("row").cast({"row": pl.Int64})
     known = names.join(remembered.best(shown.names), on="digest", how="left", maintain_order="left")
     new = known.filter(pl.col("near").is_null())["row"].to_numpy()
@@ -109,7 +113,8 @@ def _near_by_name(pairs: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
     """Return every picture with its ``PAIRED``, in the form of ``known.SCHEMA``."""
     others = names.select(name="digest", right="row")
     named = pairs.join(others, on="right").sort("left", "right")
-    near = named.group_by("left").agg(near=pl.struct("name", "number", "distance", "score"))
+    told = ("name", "number", "distance", "semantic", "score")
+    near = named.group_by("left").agg(near=pl.struct(*told))
     rows = names.join(near, left_on="row", right_on="left", how="left").sort("digest")
     return rows.select("digest", pl.col("near").fill_null([]))
 
@@ -117,21 +122,24 @@ def _near_by_name(pairs: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
 def _verified(
     shown: Pictures, new: NDArray[np.int64], config: Config, engine: Engine
 ) -> pl.DataFrame:
-    """Return the pairs with a ``new`` picture that are near and verify, as ``PAIRED``.
+    """Return the likely pairs with a ``new`` picture that verify, as ``PAIRED``.
 
-    Of the transforms under which two pictures do, the best score counts.
+    Of the transforms under which two pictures do, the best score counts; they are a semantic pair
+    where nothing but their embeddings hinted at one that verifies.
     """
     try:
-        near = candidates(shown.hashes, new, config.radius, CANDIDATES)
+        near = likely(shown, new, config, CANDIDATES)
     except TooManyError as error:
         raise BuildError(
-            f"match: more than {CANDIDATES:,} pairs of images have near hashes, many of them "
-            f"look like image {shown.digests[error.index][0]}. Leave such images out with "
-            "`sources.<name>.exclude`, raise `match.min_texture` or lower `match.radius`."
+            f"match: more than {CANDIDATES:,} pairs of images may be copies, many of them look "
+            f"like image {shown.digests[error.index][0]}. Leave such images out with "
+            "`sources.<name>.exclude`, raise `match.min_texture`, `match.min_colours` or "
+            "`match.min_similarity`, or lower `match.radius` or `match.keypoint_radius`."
         ) from error
     scored = pl.concat([pl.DataFrame(schema=PAIRED), *_scored(shown, near, engine)])
     verified = scored.filter(pl.col("score") >= config.min_score)
     best = verified.sort("left", "right", pl.col("score").neg(), "distance", "number")
+    best = best.with_columns(pl.col("semantic").all().over("left", "right"))
     return best.unique(["left", "right"], keep="first", maintain_order=True)
 
 
@@ -171,11 +179,11 @@ def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
     return each.select(
         pl.min_horizontal("one", "other").alias("a"),
         pl.max_horizontal("one", "other").alias("b"),
-        pl.lit("perceptual").alias("tier"),
+        pl.when("semantic").then(pl.lit("semantic")).otherwise(pl.lit("perceptual")).alias("tier"),
         pl.col("distance").cast(pl.Int32),
         _transform(turned=pl.col("one") > pl.col("other")).alias("transform"),
         pl.col("score"),
-    ).select(*PAIRS.columns)
+    )
 
 
 def _equal(members: pl.DataFrame) -> pl.DataFrame:
@@ -183,7 +191,12 @@ def _equal(members: pl.DataFrame) -> pl.DataFrame:
     shared = members.filter(pl.col("one").list.len() > 1)
     zero = pl.lit(0, pl.Int64)
     return shared.select(
-        left="at", right="at", number=zero, distance=zero, score=pl.lit(1, pl.Float32)
+        left="at",
+        right="at",
+        number=zero,
+        distance=zero,
+        semantic=pl.lit(value=False),
+        score=pl.lit(1, pl.Float32),
     )
 
 

@@ -14,7 +14,15 @@ from imagemill.tables import Dtype
 
 KEPT = 4  # sets: of a few datasets that share a memo, or of one that goes back and forth
 
-NEAR = pl.Struct({"name": pl.Binary, "number": pl.Int64, "distance": pl.Int64, "score": pl.Float32})
+NEAR = pl.Struct(
+    {
+        "name": pl.Binary,
+        "number": pl.Int64,
+        "distance": pl.Int64,
+        "semantic": pl.Boolean,
+        "score": pl.Float32,
+    }
+)
 SCHEMA: dict[str, Dtype] = {"digest": pl.Binary, "near": pl.List(NEAR)}
 """A picture by name, with the verified pairs whose other picture has a greater name."""
 

@@ -1,7 +1,7 @@
 """Verification: whether two thumbnails show the same thing, and not merely something alike.
 
 One thumbnail is laid on the other (``search``, then ``align``, at half the size and at full),
-either way round. The score is the correlation of their gradients where they overlap. Gradients
+either way round. The score tells how alike their gradients are where they overlap. Gradients
 forget brightness and large flat areas, which make different pictures look alike; at 48 pixels a
 side they still know folds, letters and leaves, which make two pictures of one kind differ.
 """
@@ -28,6 +28,9 @@ SLACK = 0.1  # by which the one way round may look worse than the other and stil
 COARSELY = 0.3  # likeness at half the size below which a pair is not looked at in full
 SHOWN = 0.3  # share of the energy of the still image's gradients that both show, at least
 
+CELLS = 8  # parts a side that are judged one by one
+NOISE = 1.0  # energy of gradients a pixel, 0..255 squared, in which two may differ
+FAINT = 10.0  # and that hardly counts
 FLAT = 1e-9  # energy of gradients that is none
 
 Thumbs = NDArray[np.uint8]
@@ -147,8 +150,8 @@ def _coarse(left: Levels, right: Levels, tries: _Tries) -> tuple[_Tries, Likenes
     smoothed: Levels = np.asarray(smooth @ half @ smooth.T, np.float32)
     rough = _blurred(moving, 2 * SOFT * scale)
     motions = fitted(smoothed, rough, tries.motions, COARSE)
-    likeness = _agreement(half, _blurred(moving, SOFT * scale), motions, edge=1)
-    return _Tries(tries.pair, tries.back, motions), likeness
+    lain = _overlap(half, _blurred(moving, SOFT * scale), motions, edge=1)
+    return _Tries(tries.pair, tries.back, motions), _correlation(lain)
 
 
 def _fine(left: Levels, right: Levels, tries: _Tries) -> Likeness:
@@ -156,7 +159,7 @@ def _fine(left: Levels, right: Levels, tries: _Tries) -> Likeness:
     still, moving = tries.sides(left, right)
     soft = _softened(still, _scale(tries.motions))
     motions = fitted(soft, moving, tries.motions, FINE)
-    return _agreement(soft, moving, motions, edge=3)
+    return _agreement(_overlap(soft, moving, motions, edge=3))
 
 
 def _best(pair: NDArray[np.int64], likeness: Likeness) -> NDArray[np.int64]:
@@ -196,21 +199,60 @@ def _blur(deviation: float, side: int) -> NDArray[np.float32]:
     return blur.astype(np.float32)
 
 
-def _agreement(still: Levels, moving: Levels, motions: Motions, edge: int) -> Likeness:
-    """Return the correlation of gradients where both show something; -1 for little overlap.
+@dataclass(frozen=True)
+class _Overlap:
+    """Products of the gradients of two images laid on each other: (n, side, side), 0 outside."""
 
-    So many pixels at the border of ``still`` do not count.
-    """
+    both: Levels
+    still: Levels
+    moved: Levels
+    shown: Likeness
+    """Share of the energy of the still image's gradients that both show, (n,)."""
+
+
+def _overlap(still: Levels, moving: Levels, motions: Motions, edge: int) -> _Overlap:
+    """Lay one image on the other; so many pixels at the border of ``still`` do not count."""
     there, inside = moved(moving, motions, still.shape[1])
     (one_y, one_x), (other_y, other_x) = slopes(still), slopes(there.reshape(still.shape))
-    border = within(still.shape[1], edge)
-    whole, there_too = (
-        each.reshape(len(still), -1) * border
-        for each in (one_y**2 + one_x**2, other_y**2 + other_x**2)
+    border = within(still.shape[1], edge).reshape(still.shape[1:])
+    seen = border * inside.reshape(still.shape)
+    energy = one_y**2 + one_x**2
+    whole = (energy * border).sum(axis=(1, 2))
+    here = (energy * seen).sum(axis=(1, 2))
+    return _Overlap(
+        (one_y * other_y + one_x * other_x) * seen,
+        energy * seen,
+        (other_y**2 + other_x**2) * seen,
+        here / np.maximum(whole, FLAT),
     )
-    both = (one_y * other_y + one_x * other_x).reshape(len(still), -1) * border
-    here = (whole * inside).sum(axis=1)
-    energy = np.sqrt(here * (there_too * inside).sum(axis=1))
-    likeness = (both * inside).sum(axis=1) / np.maximum(energy, FLAT)
-    shown = here / np.maximum(whole.sum(axis=1), FLAT)
-    return np.where(shown >= SHOWN, likeness, np.float32(-1))
+
+
+def _correlation(lain: _Overlap) -> Likeness:
+    """Return the correlation of the gradients; -1 for little overlap."""
+    both, still, there = (each.sum(axis=(1, 2)) for each in (lain.both, lain.still, lain.moved))
+    likeness = both / np.maximum(np.sqrt(still * there), FLAT)
+    return np.where(lain.shown >= SHOWN, likeness, np.float32(-1))
+
+
+def _agreement(lain: _Overlap) -> Likeness:
+    """Return the mean likeness of ``CELLS`` x ``CELLS`` parts; -1 for little overlap.
+
+    That of a part is 2ab / (a² + b²) of its gradients, after the contrast of the whole is made
+    equal: it falls where one shows what the other does not. Each counts by the root of its energy,
+    so that a garment's outline does not outweigh its print, nor a line of text all below it.
+    """
+    both, still, there = (_parts(each) for each in (lain.both, lain.still, lain.moved))
+    gain = np.sqrt(still.sum(axis=1) / np.maximum(there.sum(axis=1), FLAT))[:, None]
+    energy = (still + there * gain**2) / 2
+    pixels = (lain.both.shape[1] / CELLS) ** 2
+    noise, weight = NOISE * pixels, energy / np.sqrt(energy + FAINT * pixels)
+    likeness = ((both * gain + noise) / (energy + noise) * weight).sum(axis=1)
+    likeness /= np.maximum(weight.sum(axis=1), FLAT)
+    return np.where(lain.shown >= SHOWN, likeness, np.float32(-1))
+
+
+def _parts(levels: Levels) -> Levels:
+    """Return the sums over the parts of each: (n, CELLS * CELLS)."""
+    step = levels.shape[1] // CELLS
+    parts: Levels = levels.reshape(len(levels), CELLS, step, CELLS, step).sum(axis=(2, 4))
+    return parts.reshape(len(levels), CELLS * CELLS)

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from imagemill import images
+from imagemill import embed, images
 from imagemill.config import Section
-from imagemill.embed import Choice
 from imagemill.engine import Engine
-from imagemill.measure.functions import EMBEDDING, HEADER, functions
+from imagemill.measure import keypoints
+from imagemill.measure.functions import EMBEDDING, HEADER, POINTS, Models, functions
 from imagemill.measure.worker import (
     KILLS_READER,
     RESCUE,
@@ -27,7 +27,7 @@ from imagemill.measure.worker import (
 )
 from imagemill.memo import Memo, fingerprint
 from imagemill.progress import progress, say
-from imagemill.tables import EMBEDDINGS, FACTS, THUMBS
+from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, THUMBS
 
 BATCH = 256  # images: few enough to share out evenly, enough to keep workers busy
 SAVED = 4  # batches that are remembered at once: what a killed build loses at most
@@ -37,19 +37,26 @@ Memos = Mapping[str, Memo]
 
 
 class Config(Section):
-    """What is refused before it is decoded, and what makes embeddings."""
+    """What is refused before it is decoded, and what is found in an image besides its facts."""
 
     max_pixels: Annotated[int, Field(ge=1)]
     """Width times height, as the header declares them."""
     max_bytes: Annotated[int, Field(ge=1)]
     """Of the file."""
-    embedder: Choice
+    embedder: embed.Choice
     """A choice of ``conf/embedder``; null for none."""
+    keypoints: keypoints.Choice
+    """A choice of ``conf/keypoints``; null for none."""
 
     @property
     def limits(self) -> images.Limits:
         """What ``images`` is to refuse."""
         return images.Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+
+    @property
+    def models(self) -> Models:
+        """What ``functions`` is to add."""
+        return Models(self.embedder, self.keypoints)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Measured:
     """``tables.THUMBS``: a row for every readable image."""
     embeddings: pl.DataFrame
     """``tables.EMBEDDINGS``: the same, but no rows without an embedder."""
+    keypoints: pl.DataFrame
+    """``tables.KEYPOINTS``: the same, but no rows where none are wanted."""
 
 
 def memos(root: Path, config: Config) -> dict[str, Memo]:
@@ -70,16 +79,14 @@ def memos(root: Path, config: Config) -> dict[str, Memo]:
     Only that of ``header`` depends on the limits: they decide what is read, not what it shows.
     """
     libraries = {"decoders": images.decoders(), "numpy": np.__version__}
-    own: dict[str, dict[str, object]] = {HEADER: {"limits": list(config.limits)}}
-    if config.embedder is not None:
-        own[EMBEDDING] = {"embedder": config.embedder.fingerprint()}
+    own = {HEADER: {"limits": list(config.limits)}, **config.models.fingerprints()}
     return {
         name: Memo(
             root,
             fingerprint(f"measure-{name}", each.version, **libraries, **own.get(name, {})),
             each.schema,
         )
-        for name, each in functions(config.embedder).items()
+        for name, each in functions(config.models).items()
     }
 
 
@@ -126,7 +133,7 @@ def _batches(
                 Member(digest, offset, length, tuple(compress(names, lacks)))
                 for digest, offset, length, *lacks in chunk
             )
-            yield Batch(folder, str(pack), lacking, config.limits, config.embedder)
+            yield Batch(folder, str(pack), lacking, config.limits, config.models)
 
 
 @contextmanager
@@ -175,7 +182,10 @@ def _united(results: Sequence[Result]) -> Measured:
     # What could be read once may be too large for the memory of today: its last row counts.
     header = rows.pop(HEADER).unique("digest", keep="last")
     readable = header.filter(pl.col("reason").is_null()).sort("digest")
-    embedded = rows.pop(EMBEDDING, EMBEDDINGS.frame())
+    extra = {
+        name: rows.pop(name, table.frame())
+        for name, table in ((EMBEDDING, EMBEDDINGS), (POINTS, KEYPOINTS))
+    }
     whole = readable
     for each in rows.values():
         whole = whole.join(each, on="digest", how="left", maintain_order="left")
@@ -185,7 +195,10 @@ def _united(results: Sequence[Result]) -> Measured:
         .select(*FACTS.columns)
         .sort("digest"),
         whole.select(*THUMBS.columns),
-        readable.select("digest").join(embedded, on="digest", maintain_order="left"),
+        *(
+            readable.select("digest").join(each, on="digest", maintain_order="left")
+            for each in extra.values()
+        ),
     )
 
 

@@ -8,7 +8,7 @@ cache; what they say of one does not depend on the others.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,16 +19,30 @@ from imagemill.measure import phash, resample
 from imagemill.measure.embedding import embeddings
 from imagemill.measure.figures import figures, pixels
 from imagemill.measure.jpeg_quality import jpeg_quality
+from imagemill.measure.keypoints import Sift
 from imagemill.measure.picture import Picture
-from imagemill.tables import COLOURS_SIDE, EMBEDDINGS, FACTS, THUMB_SIDE, THUMBS, Dtype
+from imagemill.tables import (
+    COLOURS_SIDE,
+    EMBEDDINGS,
+    FACTS,
+    KEYPOINTS,
+    THUMB_SIDE,
+    THUMBS,
+    Dtype,
+)
 
 HEADER = "header"
 EMBEDDING = "embedding"
+POINTS = "keypoints"
 
 Values = dict[str, Any]
 Several = Callable[[Sequence[Picture]], Iterable[Values]]
 
-_TYPES: dict[str, Dtype] = {**FACTS.columns, **THUMBS.columns, **EMBEDDINGS.columns}
+_TYPES: dict[str, Dtype] = {
+    name: kind
+    for table in (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)
+    for name, kind in table.columns.items()
+}
 
 
 def header(picture: Picture) -> Values:
@@ -116,8 +130,26 @@ FUNCTIONS: dict[str, Function] = {
 """By name, which names its memo."""
 
 
-def functions(embedder: Embedder | None) -> dict[str, Function]:
-    """Return all functions, by name; with that of ``embedder`` where there is one."""
-    if embedder is None:
-        return FUNCTIONS
-    return {**FUNCTIONS, EMBEDDING: Function(1, (EMBEDDING,), embeddings(embedder))}
+class Models(NamedTuple):
+    """What a config adds to ``FUNCTIONS``."""
+
+    embedder: Embedder | None
+    keypoints: Sift | None
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """Return what else determines the values of each function, by name."""
+        return {
+            name: {"model": model.fingerprint()}
+            for name, model in ((EMBEDDING, self.embedder), (POINTS, self.keypoints))
+            if model is not None
+        }
+
+
+def functions(models: Models) -> dict[str, Function]:
+    """Return all functions, by name."""
+    found = dict(FUNCTIONS)
+    if models.embedder is not None:
+        found[EMBEDDING] = Function(1, (EMBEDDING,), embeddings(models.embedder))
+    if models.keypoints is not None:
+        found[POINTS] = Function(1, ("hashes", "mirrored", "places"), models.keypoints)
+    return found

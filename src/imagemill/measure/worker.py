@@ -8,10 +8,9 @@ from typing import NamedTuple
 import polars as pl
 
 from imagemill import images, packs
-from imagemill.embed import Embedder
 from imagemill.engine import Rescue
 from imagemill.measure.allocation import keep_freed_memory
-from imagemill.measure.functions import HEADER, Values, functions
+from imagemill.measure.functions import HEADER, Models, Values, functions
 from imagemill.measure.picture import Picture
 from imagemill.measure.place import Place
 
@@ -44,7 +43,7 @@ class Batch:
     pack: str
     members: tuple[Member, ...]
     limits: images.Limits
-    embedder: Embedder | None
+    models: Models
 
 
 Group = list[tuple[Member, Picture]]
@@ -56,7 +55,7 @@ def decode(batch: Batch) -> Result:
     Raises ``BuildError`` when the pack does not hold what it should.
     """
     keep_freed_memory()
-    made = functions(batch.embedder)
+    made = functions(batch.models)
     rows: dict[str, list[Values]] = {name: [] for name in made}
     for group in _groups(batch, rows[HEADER]):
         for name, function in made.items():
@@ -78,7 +77,7 @@ def _lost(batch: Batch) -> Result:
     """Return what stands for the one image of ``batch`` when reading it ends the process."""
     error = images.Unreadable(KILLS_READER, images.REASONS[KILLS_READER])
     rows = {HEADER: [_broken(member, error) for member in batch.members]}
-    made = functions(batch.embedder)
+    made = functions(batch.models)
     return {name: pl.DataFrame(rows.get(name), made[name].schema) for name in made}
 
 
