@@ -1,10 +1,12 @@
 """Write and test the packaged dataset; see ``imagemill.package``."""
 
 from imagemill import certificates, package, packs
+from imagemill.config import instantiate
 from imagemill.engine import Engine
+from imagemill.package import annotations
 from imagemill.progress import say
 from imagemill.stage import Paths, keeping_stage
-from imagemill.tables import MANIFEST, PLACES
+from imagemill.tables import FACTS, MANIFEST, PLACES
 
 
 @keeping_stage
@@ -12,9 +14,12 @@ def main(config: package.Config, paths: Paths, engine: Engine) -> None:
     """Read the manifest and the packs; write every configured format, card and certificate."""
     manifest = MANIFEST.read(paths.of("leaks"))
     places = PLACES.read(paths.of("download"))
-    kept = package.contents(manifest)
-    folder = paths.of("download") / packs.FOLDER
-    package.write(kept, places, folder, config, paths.out, paths.memo, engine)
+    facts = FACTS.lazy(paths.of("measure")).select(*package.FACTS).collect()
+    source = package.Source(places, facts, paths.of("download") / packs.FOLDER)
+    given = package.Input(manifest, source, annotations.read(paths.of("scan")))
+    transforms = instantiate.each(config.transforms, "package.transforms")
+    making = package.recipe(config, transforms)
+    kept = package.write(given, config, making, paths.out, paths.memo, engine)
     card = package.card.render(config.about, manifest)
     (paths.out / "README.md").write_text(card, encoding="utf-8")
     certificates.seal(paths.of("leaks") / certificates.FILE, paths.out)

@@ -7,87 +7,38 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import polars as pl
 import pytest
 from PIL import Image
 
-from imagemill import package, packs
+from imagemill import package
 from imagemill.about import About
-from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.package import contract, hdf5, imagefolder
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
-from tests.test_measure import stored
+from tests.packaging import ABOUT, FOLDER, HDF5, Build, photos
 
-FOLDER = {"pack_bytes": 20_000, "unpacked": False}
-HDF5 = {"width": 16, "height": 12, "mode": "RGB", "compression": "none", "chunk_images": 4}
-ABOUT = {"title": "Pets", "licence": "CC0", "credit": "Nobody"}
 ORIENTATION, GPS = 274, 34853
 
-Sample = dict[str, Any]
+
+def members(build: Build) -> dict[str, bytes]:
+    """The files of the ImageFolder's packs, read by ``tarfile``."""
+    found = {}
+    for path in (build.out / "imagefolder").glob("*.tar"):
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                assert member.name not in found
+                found[member.name] = tar.extractfile(member).read()
+    return found
 
 
-def config(**formats: Any) -> package.Config:
-    limits = {"max_pixels": 10_000_000, "max_bytes": 10_000_000}
-    return package.Config.model_validate({"formats": formats, "about": ABOUT, **limits})
-
-
-class Build:
-    """Downloaded packs of some files, and a package made of them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.out = root / "package"
-        self.out.mkdir(parents=True)
-
-    def write(
-        self, samples: dict[str, bytes] | list[Sample], engine: Engine = make.INLINE, **formats: Any
-    ) -> pl.DataFrame:
-        rows = (
-            samples
-            if isinstance(samples, list)
-            else [{"key": k, "data": d} for k, d in samples.items()]
-        )
-        rows = [{"split": "train", **row, "digest": make.sha(row["data"])} for row in rows]
-        places = stored(self.root / "packs", [row["data"] for row in rows])
-        kept = package.contents(make.frame(MANIFEST, *rows))
-        chosen = config(**(formats or {"imagefolder": FOLDER}))
-        package.write(
-            kept, places, self.root / "packs", chosen, self.out, self.root / "memo", engine
-        )
-        return kept
-
-    def members(self) -> dict[str, bytes]:
-        """The files of the ImageFolder's packs, read by ``tarfile``."""
-        found = {}
-        for path in (self.out / "imagefolder").glob("*.tar"):
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    assert member.name not in found
-                    found[member.name] = tar.extractfile(member).read()
-        return found
-
-    def packs(self) -> dict[str, int]:
-        return {path.name: path.stat().st_ino for path in (self.out / "imagefolder").glob("*.tar")}
-
-    def files(self) -> dict[str, bytes]:
-        return {
-            p.relative_to(self.out).as_posix(): p.read_bytes()
-            for p in self.out.rglob("*")
-            if p.is_file()
-        }
+def inodes(build: Build) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in (build.out / "imagefolder").glob("*.tar")}
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     return Build(tmp_path / "build")
-
-
-def photos(count: int, first: int = 0) -> dict[str, bytes]:
-    return {f"{n:03}.png": make.file(draw.photo(n, 30, 30)) for n in range(first, first + count)}
 
 
 def test_members_are_named_by_split_label_and_file_and_listed(build):
@@ -98,10 +49,10 @@ def test_members_are_named_by_split_label_and_file_and_listed(build):
             {"key": "y", "data": make.file(draw.photo(2)), "split": None},
         ]
     )
-    assert set(build.members()) == {"train/cat/x.png", "all/cat/y.png"}
+    assert set(members(build)) == {"train/cat/x.png", "all/cat/y.png"}
     listed = CONTENTS.read(build.out / "imagefolder")
     assert {row["member"]: row["packaged"] for row in listed.iter_rows(named=True)} == {
-        name: make.sha(data) for name, data in build.members().items()
+        name: make.sha(data) for name, data in members(build).items()
     }
     assert listed["class"].to_list() == [0, 0]
 
@@ -110,7 +61,7 @@ def test_where_no_image_has_a_split_members_are_named_by_label_and_file(build):
     rows = [{"key": key, "data": data, "split": None} for key, data in photos(2).items()]
     # A split of what is not kept divides nothing.
     build.write([*rows, {"key": "z.png", "data": b"", "split": "train", "verdict": "remove"}])
-    assert set(build.members()) == {"cat/000.png", "cat/001.png"}
+    assert set(members(build)) == {"cat/000.png", "cat/001.png"}
     told = json.loads((build.out / "imagefolder/arcface.json").read_text())
     assert told == {"split": None, "num_classes": 1, "num_image": 2, "classes": ["cat"]}
 
@@ -139,7 +90,7 @@ def test_what_is_removed_is_not_packaged(build):
             {"key": "b.png", "data": b"", "verdict": "remove"},
         ]
     )
-    assert set(build.members()) == {"train/cat/a.png"}
+    assert set(members(build)) == {"train/cat/a.png"}
 
 
 def test_nothing_left_to_package_is_an_error():
@@ -197,7 +148,7 @@ def test_colliding_names_get_their_content_hash_and_case_does_not_count(build):
     ]
     build.write(rows)
     hashes = [make.sha(data)[:16] for data in files.values()]
-    assert set(build.members()) == {f"train/cat/x_{hashes[0]}.png", f"train/cat/X_{hashes[1]}.png"}
+    assert set(members(build)) == {f"train/cat/x_{hashes[0]}.png", f"train/cat/X_{hashes[1]}.png"}
 
 
 def test_two_samples_that_would_be_one_file_are_refused():
@@ -236,7 +187,7 @@ def opened(data: bytes) -> Image.Image:
 def test_a_ready_image_keeps_its_pixels_and_loses_where_it_was_taken(build, form, suffix):
     data = private(draw.photo(1), form)
     build.write({"a.x": data})
-    ((name, packaged),) = build.members().items()
+    ((name, packaged),) = members(build).items()
     assert name == f"train/cat/a.{suffix}"
     assert (np.asarray(opened(packaged)) == np.asarray(opened(data))).all()
     assert dict(opened(data).getexif())
@@ -261,7 +212,7 @@ UNREADY = {
 @pytest.mark.parametrize(("data", "side", "mode"), UNREADY.values(), ids=UNREADY)
 def test_any_other_image_becomes_an_upright_png_of_8_bits(build, data, side, mode):
     build.write({"a.jpg": data})
-    ((name, packaged),) = build.members().items()
+    ((name, packaged),) = members(build).items()
     image = opened(packaged)
     assert name == "train/cat/a.png"
     assert (image.format, image.size, image.mode) == ("PNG", side, mode)
@@ -289,62 +240,42 @@ def test_equal_contents_give_equal_packages_whatever_was_there_before(build, tmp
 def test_one_change_rewrites_few_packs_and_describes_one_image(build):
     files = photos(160)
     build.write(files)
-    before = build.packs()
+    before = inodes(build)
     assert len(before) > 15
     chance = random.Random(3)
     for turn in range(6):
         del files[chance.choice(sorted(files))]
         files |= photos(1, first=1000 + turn)
         build.write(files)
-        after = build.packs()
+        after = inodes(build)
         assert 1 <= len([name for name, inode in after.items() if before.get(name) != inode]) <= 5
         before = after
-    assert len(build.members()) == 160
+    assert len(members(build)) == 160
 
 
-def swap(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1])
-
-
-@pytest.mark.parametrize("change", ["swapped", "missing", "more"])
-def test_a_package_that_is_not_as_the_manifest_says_is_refused(build, change):
-    build.write(photos(3))
-    out = build.out / "imagefolder"
-    listed = CONTENTS.read(out)
-    held = build.members()
-    first = min(held)
-    edits = {
-        "swapped": {first: swap(held[first])},
-        "more": {"train/cat/z.png": b"x"},
-        "missing": {},
-    }
-    new = {**held, **edits[change]}
+@pytest.mark.parametrize("change", ["swapped", "missing", "more", "torn"])
+def test_packs_that_are_not_as_the_manifest_says_are_written_again(build, change):
+    build.write(photos(40))
+    before = build.files()
+    first, other, *_ = sorted((build.out / "imagefolder").glob("*.tar"))
+    data = first.read_bytes()
     if change == "missing":
-        del new[first]
-    for path in out.glob("*.tar"):
-        path.unlink()
-    members = tuple(packs.Member(name, make.sha(data), len(data)) for name, data in new.items())
-    packs.write(packs.Pack(members), out, lambda member: new[member.name])
-    with pytest.raises(
-        BuildError, match=r"1 files of .* are not as the manifest says, first train/cat/"
-    ):
-        imagefolder.verify(out, listed)
+        first.unlink()
+    elif change == "more":
+        (first.parent / "other.tar").write_bytes(data)
+    else:
+        first.write_bytes(data[:-600] if change == "torn" else other.read_bytes())
+    build.write(photos(40))
+    assert build.files() == before
 
 
-def test_a_file_that_is_there_twice_is_refused(build):
-    build.write(photos(3))
-    out = build.out / "imagefolder"
-    packed = next(out.glob("*.tar"))
-    (out / "other.tar").write_bytes(packed.read_bytes())
-    with pytest.raises(BuildError, match="are not as the manifest says"):
-        imagefolder.verify(out, CONTENTS.read(out))
-
-
-def test_a_torn_pack_is_written_again(build):
+def test_a_byte_that_flipped_in_a_pack_is_found_when_it_is_built_again(build):
     build.write(photos(40))
     before = build.files()
     path = min((build.out / "imagefolder").glob("*.tar"))
-    path.write_bytes(path.read_bytes()[:-600])
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
     build.write(photos(40))
     assert build.files() == before
 
@@ -353,7 +284,7 @@ def test_unpacked_makes_real_folders_and_no_packs(build):
     for _ in range(2):
         build.write(photos(5), imagefolder={**FOLDER, "unpacked": True})
         out = build.out / "imagefolder"
-        assert build.packs() == {}
+        assert inodes(build) == {}
         assert sorted(p.name for p in (out / "train/cat").iterdir()) == [
             f"{n:03}.png" for n in range(5)
         ]
@@ -370,89 +301,13 @@ def test_a_format_that_is_no_longer_wanted_is_removed(build):
 
 
 def test_a_damaged_source_pack_stops_the_build(build):
-    build.write(photos(3))
+    given = build.given(photos(3))
     path = min((build.root / "packs").iterdir())
     data = bytearray(path.read_bytes())
     data[600] ^= 1
-    places = stored(build.root / "packs", list(photos(3).values()))
     path.write_bytes(data)
-    source = contract.Source(places, build.root / "packs", make.LIMITS)
     with pytest.raises(BuildError, match="is damaged at byte"):
-        [contract.describe(batch) for batch in source.batches(places["digest"], 2)]
-
-
-# HDF5
-
-
-def pets(count: int = 20) -> list[Sample]:
-    rows = [{"key": key, "data": data} for key, data in photos(count).items()]
-    for n, row in enumerate(rows):
-        row.update(label=("cat", "dog,big")[n % 2], split=("train", "test", None)[n % 3])
-    return rows
-
-
-@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
-def test_an_hdf5_file_has_every_image_with_its_label_and_sample(build, mode, channels):
-    rows = pets()
-    build.write(rows, hdf5={**HDF5, "mode": mode})
-    seen = {}
-    with h5py.File(build.out / "hdf5" / hdf5.FILE) as file:
-        names = dict(text.decode().split(",", 1) for text in file["label_map"][:])
-        for part in ("train", "test", "all"):
-            images = file[f"{part}_images"]
-            assert images.shape[1:] == (12, 16, channels)
-            assert images.dtype == np.uint8
-            columns = (images, file[f"{part}_labels"], file[f"{part}_samples"])
-            for image, label, sample in zip(*columns, strict=True):
-                seen[sample.decode()] = (part, names[str(label)], image)
-    assert len(seen) == 20
-    for row in rows:
-        part, label, image = seen[f"album/{row['key']}"]
-        expected = opened(row["data"]).convert(mode).resize((16, 12), Image.Resampling.LANCZOS)
-        assert (part, label) == (row["split"] or "all", row["label"])
-        assert (image.squeeze() == np.asarray(expected)).all()
-
-
-def test_every_format_lists_the_fold_of_each_image(build):
-    rows = [{**row, "fold": n % 3} for n, row in enumerate(pets(9))]
-    build.write(rows, imagefolder=FOLDER, hdf5=HDF5)
-    folds = {f"album/{row['key']}": row["fold"] for row in rows}
-    for name in ("imagefolder", "hdf5"):
-        listed = CONTENTS.read(build.out / name)
-        assert dict(listed.select("sample", "fold").iter_rows()) == folds
-
-
-def test_rows_of_an_hdf5_file_mix_the_labels_and_are_listed_as_they_stand(build):
-    build.write(pets(60), hdf5=HDF5)
-    listed = CONTENTS.read(build.out / "hdf5")
-    with h5py.File(build.out / "hdf5" / hdf5.FILE) as file:
-        labels = file["train_labels"][:].tolist()
-        rows = {row["member"]: row for row in listed.iter_rows(named=True)}
-        for n, image in enumerate(file["train_images"]):
-            row = rows[f"train_images/{n}"]
-            assert row["packaged"] == make.sha(image.tobytes())
-            assert row["sample"].encode() == file["train_samples"][n]
-    assert labels not in (sorted(labels), sorted(labels, reverse=True))
-
-
-@pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])
-def test_equal_contents_give_equal_hdf5_files_on_every_engine(tmp_path, monkeypatch, compression):
-    monkeypatch.setattr(hdf5, "BATCH", 40)  # several for each worker
-    one, two = Build(tmp_path / "one"), Build(tmp_path / "two")
-    one.write(pets(300), hdf5={**HDF5, "compression": compression})
-    two.write(pets(5), hdf5=HDF5)
-    two.write(pets(300)[::-1], make.workers(2), hdf5={**HDF5, "compression": compression})
-    assert one.files() == two.files()
-
-
-def test_an_hdf5_file_that_reads_back_otherwise_is_refused(build):
-    build.write(pets(), hdf5=HDF5)
-    path = build.out / "hdf5" / hdf5.FILE
-    assert hdf5.reread(path.parent) == 20
-    with h5py.File(path, "r+") as file:
-        file["test_images"][1, 2, 3, 0] ^= 1
-    with pytest.raises(BuildError, match="rows of test read back differ"):
-        hdf5.reread(path.parent)
+        build.write(given)
 
 
 # The card

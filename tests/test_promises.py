@@ -133,8 +133,9 @@ def test_every_config_file_composes(path: Path) -> None:
         elif group in ("source", "layout", "table"):
             at = {"source": "sources.x", "layout": "sources.x.layout", "table": "tables.x"}[group]
             assert compose("config", overrides=["dataset=solar", f"+{group}@{at}={name}"])
-        elif group == "embedder":
-            at = "embedder@measure.embedder"
+        elif group in ("augment", "embedder", "transforms"):
+            place = {"embedder": "measure.embedder", "augment": "package.augment"}.get(group)
+            at = f"{group}@{place or 'package'}"
             assert compose("config", overrides=["dataset=solar", f"{at}={name}"])
         else:
             overrides = [f"{group}={name}"]

@@ -51,7 +51,7 @@ class Pack:
         """Yield every member with the offset of its first content byte."""
         position = 0
         for member in self.members:
-            position += BLOCK if _plain(member) else len(_header(member))
+            position += BLOCK if _plain(member) else len(header(member))
             yield member, position
             position += _padded(member.length)
 
@@ -97,7 +97,7 @@ def write(
                 data = content(member)
                 if len(data) != member.length:
                     raise ValueError(f"{member.name}: {len(data)} bytes, planned {member.length}")
-                tar.write(_header(member))
+                tar.write(header(member))
                 tar.write(data)
                 tar.write(bytes(_padded(len(data)) - len(data)))
             tar.write(bytes(2 * BLOCK))
@@ -122,8 +122,8 @@ def holds(folder: Path, pack: Pack) -> bool:
 
 
 def _heads(tar: int, member: Member, offset: int) -> bool:
-    header = _header(member)
-    return os.pread(tar, len(header), offset - len(header)) == header
+    expected = header(member)
+    return os.pread(tar, len(expected), offset - len(expected)) == expected
 
 
 def places(folder: Path, members: Iterable[Member]) -> Iterator[tuple[str, int]]:
@@ -140,17 +140,17 @@ def places(folder: Path, members: Iterable[Member]) -> Iterator[tuple[str, int]]
         if position >= end:
             path = _starting(starts, member, folder)
             position, end = 0, path.stat().st_size - 2 * BLOCK
-        position += BLOCK if _plain(member) else len(_header(member))
+        position += BLOCK if _plain(member) else len(header(member))
         yield path.name, position
         position += _padded(member.length)
 
 
 def _starting(starts: dict[bytes, list[Path]], member: Member, folder: Path) -> Path:
     """Return the pack that begins with ``member``; ``starts`` has all by their first block."""
-    header = _header(member)
-    for path in starts.get(header[:BLOCK], []):
+    expected = header(member)
+    for path in starts.get(expected[:BLOCK], []):
         with path.open("rb") as tar:
-            if tar.read(len(header)) == header:
+            if tar.read(len(expected)) == expected:
                 return path
     raise BuildError(
         f"{folder}: no pack begins with {member.name}, as its manifest says. "
@@ -215,7 +215,8 @@ def _plain(member: Member) -> bool:
     return len(member.name) <= 100 and member.name.isascii() and member.length < _LONG
 
 
-def _header(member: Member) -> bytes:
+def header(member: Member) -> bytes:
+    """Return the blocks that stand before a member; one, but for long names and lengths."""
     if not _plain(member):
         return _slow_header(member)
     # tarfile takes 20 us for a header, which is minutes for a million; most are this simple.

@@ -353,6 +353,7 @@ CONTENTS = Table(
     {
         "member": pl.String,  # path inside the package
         "sample": pl.String,
+        "copy": pl.Int32,  # 0: the image itself; 1, 2, ...: so derived from it by augmentation
         "split": pl.String,
         "fold": pl.Int32,  # as in MANIFEST
         "label": pl.String,

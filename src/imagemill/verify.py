@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from imagemill import arcface, certificates, packaged, packs
+from imagemill.engine import threads
 from imagemill.errors import BuildError
 from imagemill.exported import MANIFEST, digests, look
 from imagemill.exported.filling import recordio
@@ -74,7 +75,7 @@ def folder(root: Path, known: str | None = None) -> str:
 
 def _arrays(folder: Path, name: str) -> list[str]:
     """Return what the HDF5 file in ``folder`` holds, and what its certificate says."""
-    images = hdf5.reread(folder)
+    images = hdf5.reread(folder, threads(1))
     wrong = _certified(folder, CONTENTS.read(folder))
     if len(wrong):
         _told(

@@ -1,12 +1,14 @@
 """Write the final manifest's images in the formats that people train on, and test the result.
 
-Every format shows the same pixels: a source's own bytes where they meet the image contract
-(upright, 8 bit, grey or RGB, one frame), without private metadata; else upright PNG.
+Every format shows the same pixels: those of ``contract``, after the transforms of the config, and
+of training splits also what augmentation derives from them.
 """
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import Field
@@ -14,139 +16,175 @@ from pydantic import Field
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.engine import Engine
-from imagemill.errors import BuildError
 from imagemill.images import Limits
-from imagemill.memo import Memo
-from imagemill.package import card, contract, hdf5, imagefolder
+from imagemill.package import (
+    card,
+    checksums,
+    coco,
+    croissant,
+    disk,
+    hdf5,
+    imagefolder,
+    litdata,
+    mds,
+    parquet,
+    recordio,
+    renditions,
+    shards,
+    webdataset,
+)
+from imagemill.package.annotations import Annotations
+from imagemill.package.augment import Choice
+from imagemill.package.coco import Config as Coco
+from imagemill.package.contents import contents
+from imagemill.package.contract import Recipe
 from imagemill.package.hdf5 import Config as Hdf5
 from imagemill.package.imagefolder import Config as ImageFolder
+from imagemill.package.labels import warn_of_changes
+from imagemill.package.litdata import Config as LitData
+from imagemill.package.mds import Config as Mds
+from imagemill.package.parquet import Config as Parquet
+from imagemill.package.recordio import Config as RecordIO
+from imagemill.package.renditions import FACTS, Shelf, Source
+from imagemill.package.transforms import Step, Transform, Transforms, fingerprinted
+from imagemill.package.webdataset import Config as WebDataset
 from imagemill.tables import CONTENTS
-
-LONGEST = 255  # bytes of a folder's name
 
 
 class Formats(Section):
     """The formats to write, each with its settings; null leaves one out."""
 
-    imagefolder: ImageFolder | None = None
+    coco: Coco | None = None
     hdf5: Hdf5 | None = None
+    imagefolder: ImageFolder | None = None
+    litdata: LitData | None = None
+    mds: Mds | None = None
+    parquet: Parquet | None = None
+    recordio: RecordIO | None = None
+    webdataset: WebDataset | None = None
 
 
 class Config(Section):
     """What is packaged, and how."""
 
     formats: Formats
+    transforms: list[Step]
+    """Made of every image before it is packaged, in this order."""
+    augment: Choice
+    """A choice of ``conf/augment``; null for none."""
+    labels: list[str] | None
+    """The labels in the order of their numbers, all of them; null: sorted."""
+    seed: int
+    """Of the order of samples in HDF5 and in shards."""
     max_pixels: Annotated[int, Field(ge=1)]
     max_bytes: Annotated[int, Field(ge=1)]
     about: About
 
-
-def contents(manifest: pl.DataFrame) -> pl.DataFrame:
-    """Return the kept samples with what a package says of them, safe as file names.
-
-    ``part`` is the split ("all" where there is none), ``folder`` is part/label, or label alone
-    where no sample has a split, ``class`` the position of the label, ``name`` unique in its
-    folder. Raises ``BuildError`` when nothing is kept, or two things would share a folder or file.
-    """
-    kept = manifest.filter(verdict="keep").sort("sample")
-    if kept.is_empty():
-        raise BuildError(
-            "package: no image is left to package. The report says why each was removed; "
-            "loosen the checks in `clean`, or `merge.min_images`."
-        )
-    kept = kept.with_columns(
-        _safe(pl.col("split").fill_null("all")).alias("part"),
-        _safe(pl.col("label")).alias("_safe"),
-        (pl.col("label").rank("dense") - 1).cast(pl.Int32).alias("class"),
-    )
-    _refuse_shared_folders(kept.select(pl.col("split").fill_null("all"), folder="part"))
-    _refuse_shared_folders(kept.select("label", folder="_safe"))
-    undivided = kept["split"].null_count() == len(kept)
-    folder = pl.col("_safe") if undivided else pl.concat_str("part", pl.lit("/"), "_safe")
-    named = kept.with_columns(folder.alias("folder"), _safe(pl.col("name")).alias("name"))
-    hashed = pl.format("{}_{}", "name", pl.col("digest").str.head(16))
-    name = pl.when(_shared()).then(hashed).otherwise("name").alias("name")
-    return _checked(named.with_columns(name).drop("_safe"))
+    @property
+    def limits(self) -> Limits:
+        """What ``images`` is to refuse."""
+        return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
-def _safe(name: pl.Expr) -> pl.Expr:
-    """Return a name that leads nowhere: no separators, no control characters, not ``..``."""
-    return name.str.replace_all(r"[/\\\x00-\x1f\x7f]|^\.*$", "_")
+Write = Callable[[pl.DataFrame, Shelf, Any, Path, Engine], tuple[pl.DataFrame, set[str]]]
+"""Makes the files of one format below a folder, or below its ``shards.NEXT``."""
+
+WRITE: dict[str, Write] = {
+    "hdf5": hdf5.write,
+    "imagefolder": imagefolder.write,
+    "litdata": litdata.write,
+    "mds": mds.write,
+    "parquet": parquet.write,
+    "recordio": recordio.write,
+    "webdataset": webdataset.write,
+}
+"""By format, in the order in which they are written; ``coco`` needs the annotations as well."""
 
 
-def _shared() -> pl.Expr:
-    name = pl.col("name").str.normalize("NFKC").str.to_lowercase()
-    return pl.len().over("folder", name) > 1
+def recipe(config: Config, transforms: tuple[Transform, ...]) -> Recipe:
+    """Return what makes packaged images; ``transforms`` are the objects of those in ``config``."""
+    said = fingerprinted(transforms, config.transforms)
+    return Recipe(config.limits, Transforms(transforms), said, config.augment)
 
 
-def _refuse_shared_folders(named: pl.DataFrame) -> None:
-    """Take the names of a label or split a row, and the ``folder`` that they lead to."""
-    kind = named.columns[0]
-    wrong = named.unique().filter(
-        pl.col("folder").is_duplicated() | (pl.col("folder").str.len_bytes() > LONGEST)
-    )
-    if len(wrong):
-        names = ", ".join(wrong[kind].sort().head(3).to_list())
-        raise BuildError(
-            f"package: the {kind}s {names} cannot each have a folder: two share one, or a name is "
-            f"longer than {LONGEST} bytes. Rename them at the source, or with a join's `rename`."
-        )
+@dataclass(frozen=True)
+class Input:
+    """What a package is made of."""
 
-
-def _checked(named: pl.DataFrame) -> pl.DataFrame:
-    twice = named.filter(_shared())["sample"]
-    if len(twice):
-        raise BuildError(
-            f"package: {' and '.join(twice.head(2))} have equal bytes and would be one file. "
-            "Keep one of them, with `clean.keep_copy`."
-        )
-    return named
+    manifest: pl.DataFrame
+    """``tables.MANIFEST``."""
+    source: Source
+    annotations: Annotations
 
 
 def write(
-    kept: pl.DataFrame,
-    places: pl.DataFrame,
-    folder: Path,
-    config: Config,
-    out: Path,
-    memo_root: Path,
-    engine: Engine,
+    given: Input, config: Config, making: Recipe, out: Path, memo: Path, engine: Engine
 ) -> pl.DataFrame:
     """Write every configured format below ``out``, which may hold an earlier package.
 
-    ``kept`` is what ``contents`` gave. Returns the counts by split and label.
+    Where something fails, ``out`` keeps the earlier package whole. Returns what is packaged, as
+    ``contents`` has it.
     """
-    limits = Limits(max_pixels=config.max_pixels, max_bytes=config.max_bytes)
-    source = contract.Source(places, folder, limits)
-    _forget_old(out, config.formats)
-    if config.formats.imagefolder is not None:
-        remembered = Memo(memo_root, contract.fingerprinted(limits), contract.RESULT)
-        done = imagefolder.write(
-            kept, source, config.formats.imagefolder, out / "imagefolder", remembered, engine
-        )
-        CONTENTS.write(out / "imagefolder", done)
-    if config.formats.hdf5 is not None:
-        done = hdf5.write(kept, source, config.formats.hdf5, out / "hdf5", engine)
-        CONTENTS.write(out / "hdf5", done)
-    return kept.group_by("split", "label").len().sort("split", "label")
-
-
-def _forget_old(out: Path, formats: Formats) -> None:
-    wanted = {name for name in type(formats).model_fields if getattr(formats, name) is not None}
+    kept = contents(given.manifest, config.augment, config.labels)
+    wanted = {name: value for name, value in config.formats if value is not None}
+    with disk.explained(out):
+        rows, shelf = renditions.render(kept, given.source, making, memo, engine)
+        listed = shards.ordered(rows, config.seed)
+        for name, settings in wanted.items():
+            (out / name).mkdir(exist_ok=True)
+            _write_format(name, settings, listed, shelf, given, config, making, out / name, engine)
     for path in out.iterdir():
         if path.name not in wanted and path.is_dir():
             shutil.rmtree(path)
-    for name in wanted:
-        (out / name).mkdir(exist_ok=True)
+    return kept
+
+
+def _write_format(
+    name: str,
+    settings: Any,
+    listed: pl.DataFrame,
+    shelf: Shelf,
+    given: Input,
+    config: Config,
+    making: Recipe,
+    out: Path,
+    engine: Engine,
+) -> None:
+    warn_of_changes(out, listed)
+    disk.check(out, listed, settings)
+    if name == "coco":
+        followed = given.annotations.of(listed, given.source, making)
+        done, files = coco.write(followed, shelf, settings, out, engine)
+    else:
+        done, files = WRITE[name](listed, shelf, settings, out, engine)
+    shards.commit(out, files)
+    CONTENTS.write(out, done)
+    if name == "imagefolder":
+        imagefolder.finish(out, done, settings)
+    croissant.write(out, name, config.about, done)
+    checksums.write(out)
 
 
 def summary(kept: pl.DataFrame, config: Config) -> str:
     """Return what was packaged in one line."""
     wanted = [name for name, value in config.formats if value is not None]
+    derived = int((kept["copy"] > 0).sum())
+    more = f" and {derived:,} derived from them" if derived else ""
     return (
-        f"package: {len(kept):,} images, {kept['label'].n_unique():,} labels, "
-        f"as {' and '.join(wanted)}; read back and verified"
+        f"package: {len(kept) - derived:,} images{more}, {kept['label'].n_unique():,} labels, "
+        f"as {', '.join(wanted)}; read back and verified"
     )
 
 
-__all__ = ["Config", "Formats", "card", "contents", "summary", "write"]
+__all__ = [
+    "FACTS",
+    "Config",
+    "Formats",
+    "Input",
+    "Source",
+    "card",
+    "contents",
+    "recipe",
+    "summary",
+    "write",
+]

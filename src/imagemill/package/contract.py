@@ -1,110 +1,143 @@
-"""The image contract: the bytes under which an image leaves the mill."""
+"""The image contract: the bytes under which an image leaves the mill.
 
-from dataclasses import dataclass
+Without transforms, a source's own bytes where they are upright, 8 bit, grey or RGB and of one
+frame, less private metadata; else an upright PNG. With transforms, what they give.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 from PIL import Image
 
-from imagemill import images, packs
+from imagemill import images
 from imagemill.errors import BuildError
 from imagemill.images import Limits
 from imagemill.memo import fingerprint
+from imagemill.package import augment
+from imagemill.package.transforms import Transforms
 
 VERSION = 1  # of the contract; raise it when the same image would leave with other bytes
 SUFFIX = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+FORMAT = {suffix: name for name, suffix in SUFFIX.items()}
 
-RESULT: dict[str, Any] = {
-    "digest": pl.String,
-    "packaged": pl.String,  # sha256 of the packaged bytes
-    "bytes": pl.Int64,
-    "suffix": pl.String,
-}
-"""What is remembered of each image's packaged form."""
+AS_IS, STRIPPED, ENCODED, STORED = "as_is", "stripped", "encoded", "stored"
+"""How packaged bytes come about: those of the source; less metadata; made anew; kept in a store."""
 
 
-def fingerprinted(limits: Limits) -> str:
-    """Return the name of the memo of packaged forms."""
-    return fingerprint(
-        "contract",
-        VERSION,
-        decoders=images.decoders(),
-        max_pixels=limits.max_pixels,
-        max_bytes=limits.max_bytes,
-    )
+class Fact(NamedTuple):
+    """What ``measure`` knows of a source's bytes."""
+
+    format: str | None
+    """Null where nothing is known, and the header must be read."""
+    width: int | None
+    height: int | None
+    """Pixels, upright."""
+
+
+UNKNOWN = Fact(None, None, None)
+
+
+class Made(NamedTuple):
+    """An image as it is packaged."""
+
+    data: bytes
+    suffix: str
+    how: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
-class Source:
-    """The downloaded packs, and what may be decoded of them."""
+class Recipe:
+    """All that makes a packaged image of a source's bytes."""
 
-    places: pl.DataFrame
-    folder: Path
     limits: Limits
+    transforms: Transforms = field(default_factory=lambda: Transforms(()))
+    said: Sequence[Any] = ()
+    """What identifies the transforms; see ``transforms.fingerprinted``."""
+    copying: augment.Config | None = None
 
-    def batches(self, digests: pl.Series, most: int) -> list["Batch"]:
-        """Return the places of ``digests``, in that order, in batches of at most ``most``."""
-        wanted = pl.DataFrame({"digest": digests})
-        rows = list(
-            wanted.join(self.places, on="digest", how="left", maintain_order="left").iter_rows()
+    @property
+    def plain(self) -> bool:
+        """Whether images leave as they came, as far as the contract lets them."""
+        return not self.transforms.steps and self.copying is None
+
+    def fingerprinted(self) -> str:
+        """Return the name of the memo of what this recipe makes."""
+        more: dict[str, Any] = {}
+        if not self.plain:
+            more = {"transforms": list(self.said), "augment": self._copied()}
+        return fingerprint(
+            "contract",
+            VERSION + 1,
+            decoders=images.decoders(),
+            max_pixels=self.limits.max_pixels,
+            max_bytes=self.limits.max_bytes,
+            **more,
         )
-        return [
-            Batch(self.folder, self.limits, tuple(rows[i : i + most]))
-            for i in range(0, len(rows), most)
-        ]
+
+    def _copied(self) -> list[Any] | None:
+        """Return what decides how a copy looks; not which there are."""
+        if self.copying is None:
+            return None
+        said = self.copying.model_dump(exclude={"splits", "multiplier"})
+        return [augment.VERSION, np.__version__, said]
+
+    def made(self, data: bytes, digest: str, copies: Sequence[int]) -> list[Made]:
+        """Return the copies of an image, by number; 0 is the image itself.
+
+        Raises ``BuildError`` when it cannot be read.
+        """
+        image = self.transforms(opened(data, self.limits))
+        encoding = self.transforms.encoding
+        found = []
+        for copy in copies:
+            if not copy and not self.transforms.steps:
+                found.append(canonical(data, self.limits)._replace(how=STORED))
+                continue
+            shown = image
+            if copy and self.copying is not None:
+                shown = augment.derive(image, self.copying, digest, copy)
+            encoded = images.encode(shown, encoding.format, encoding.quality)
+            found.append(Made(encoded, SUFFIX[encoding.format], STORED, *shown.size))
+        return found
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Images to read: (digest, pack, offset, length) each."""
+def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN) -> Made:
+    """Return the image ``data`` as it is packaged where nothing is asked for.
 
-    folder: Path
-    limits: Limits
-    members: tuple[tuple[str, str, int, int], ...]
-
-
-def canonical(data: bytes, limits: Limits) -> tuple[str, bytes]:
-    """Return the suffix and the bytes under which the image ``data`` is packaged.
-
-    Raises ``BuildError`` when it cannot be read, which ``measure`` should have found.
+    ``fact`` spares reading the header of one that is known to meet the contract. Raises
+    ``BuildError`` when it cannot be read, which ``measure`` should have found.
     """
     try:
-        header = images.header(data, limits)
-        if images.meets_contract(header):
-            return SUFFIX[header.format], images.strip_metadata(data, header.format)
-        _, image = images.read(data, limits)
+        name, width, height = fact
+        if name is None or width is None or height is None:
+            header = images.header(data, limits)
+            width, height = header.width, header.height
+            name = header.format if images.meets_contract(header) else None
+        if name is None:
+            _, image = images.read(data, limits)
+            encoded = images.encode(image, "PNG", quality=100)
+            return Made(encoded, "png", ENCODED, width, height)
+        bare = images.strip_metadata(data, name)
     except images.Unreadable as error:
-        raise BuildError(
-            f"package: image {sha256(data).hexdigest()} cannot be read ({error.reason}), though it "
-            "was measured. Its pack has changed on disk; run `dvc checkout` and build again."
-        ) from error
-    return "png", images.encode(image, "PNG", quality=100)
+        raise _unreadable(data, error) from error
+    return Made(bare, SUFFIX[name], AS_IS if bare == data else STRIPPED, width, height)
 
 
-def pixels(batch: Batch, side: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    """Return the images of ``batch`` as (n, height, width, channels), resized exactly."""
-    with packs.Reader(batch.folder) as reader:
-        found = [
-            _fitted(reader.content(*member), batch.limits, side, mode) for member in batch.members
-        ]
-    return np.stack(found)
+def opened(data: bytes, limits: Limits) -> Image.Image:
+    """Return the upright image of a file. Raises ``BuildError`` when it cannot be read."""
+    try:
+        return images.read(data, limits)[1]
+    except images.Unreadable as error:
+        raise _unreadable(data, error) from error
 
 
-def _fitted(data: bytes, limits: Limits, side: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    _, image = images.read(data, limits)
-    resized = image.convert(mode).resize(side, Image.Resampling.LANCZOS)
-    return np.asarray(resized).reshape(side[1], side[0], -1)
-
-
-def describe(batch: Batch) -> pl.DataFrame:
-    """Return hash, length and suffix of the packaged form of each image of ``batch``."""
-    rows = []
-    with packs.Reader(batch.folder) as reader:
-        for member in batch.members:
-            suffix, data = canonical(reader.content(*member), batch.limits)
-            rows.append((member[0], sha256(data).hexdigest(), len(data), suffix))
-    return pl.DataFrame(rows, RESULT, orient="row")
+def _unreadable(data: bytes, error: images.Unreadable) -> BuildError:
+    return BuildError(
+        f"package: image {sha256(data).hexdigest()} cannot be read ({error.reason}), though it "
+        "was measured. Its pack has changed on disk; run `dvc checkout` and build again."
+    )

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagemill import config, match, measure
+from imagemill import config, match, measure, package
+from imagemill.config import instantiate
 from imagemill.errors import BuildError
-from imagemill.images import Limits
-from imagemill.package import contract
 
 
 def unused(memo: Path, data: Path) -> list[Path]:
@@ -25,12 +24,12 @@ def _names(memo: Path, path: Path) -> set[str]:
     try:
         measured = measure.Config.model_validate(config.read(path, "measure"))
         matched = match.Config.model_validate(config.read(path, "match"))
-        packaged = config.read(path, "package")
-        limits = Limits(max_pixels=packaged["max_pixels"], max_bytes=packaged["max_bytes"])
+        packaged = package.Config.model_validate(config.read(path, "package"))
     except (KeyError, ValidationError) as error:
         raise BuildError(f"prune: {path} is of an earlier imagemill; run `dvc repro`") from error
+    transforms = instantiate.each(packaged.transforms, "package.transforms")
     return {
         *(each.folder.name for each in measure.memos(memo, measured).values()),
         match.known(memo, matched).folder.name,
-        contract.fingerprinted(limits),
+        package.recipe(packaged, transforms).fingerprinted(),
     }

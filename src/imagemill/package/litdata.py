@@ -1,0 +1,123 @@
+"""LitData: ``<split>/<shard>.bin`` and ``<split>/index.json``, read by ``StreamingDataset``.
+
+Written here and not by ``litdata.optimize``, which needs torch, numbers chunks by worker, and
+notes the time of writing. The layout is its own, without compression: number of items, offsets,
+and for each item the lengths of its values and the values.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from imagemill.config import Section
+from imagemill.engine import Engine
+from imagemill.package import shards, webdataset
+from imagemill.package.renditions import Shelf
+from imagemill.package.shards import NEXT, Read, Sample, Written
+
+INDEX = "index.json"
+KEYS = ("image", "label", "sample", "copy")
+_LENGTHS = struct.Struct("<IIII")
+_INT = struct.Struct("<q")
+
+
+class Config(Section):
+    """How samples are divided into chunks, which are our shards."""
+
+    shard_images: Annotated[int, Field(ge=1)]
+    """Samples of a chunk on average."""
+
+
+class Shards:
+    """Writes and reads chunks."""
+
+    suffix = "bin"
+    columns: tuple[str, ...] = ("class", "sample", "copy")
+
+    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+        """Write a chunk, which must be under 4 GiB."""
+        items = [_encoded(sample) for sample in samples]
+        ends = np.cumsum([0, *map(len, items)]) + 4 * (len(items) + 2)
+        if int(ends[-1]) >= 1 << 32:
+            raise ValueError(
+                f"{path.name}: 4 GiB or more; lower package.formats.litdata.shard_images"
+            )
+        with path.open("wb") as file:
+            file.write(struct.pack("<I", len(items)))
+            file.write(ends.astype("<u4").tobytes())
+            file.writelines(items)
+
+    def read(self, path: Path) -> Iterator[Read]:
+        """Yield every sample. Raises ``ValueError`` where lengths do not fit."""
+        data = path.read_bytes()
+        (count,) = struct.unpack_from("<I", data)
+        ends = np.frombuffer(data, "<u4", count + 1, 4).tolist()
+        if ends[-1] != len(data):
+            raise ValueError("another length")
+        for start, end in pairwise(ends):
+            yield _decoded(data[start:end])
+
+
+def _encoded(sample: Sample) -> bytes:
+    number, name, copy = sample.said
+    values = sample.data(), _INT.pack(number), str(name).encode(), _INT.pack(copy)
+    return b"".join((_LENGTHS.pack(*map(len, values)), *values))
+
+
+def _decoded(data: bytes) -> Read:
+    image, label, text, _ = _LENGTHS.unpack_from(data)
+    at = _LENGTHS.size + image
+    (number,) = _INT.unpack_from(data, at)
+    name = data[at + label : at + label + text].decode()
+    (copy,) = _INT.unpack_from(data, at + label + text)
+    return Read(None, (number, name, copy), data[_LENGTHS.size : at])
+
+
+def write(
+    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+) -> tuple[pl.DataFrame, set[str]]:
+    """Write the chunks of ``listed``; return it as ``tables.CONTENTS``, and the files."""
+    listed = listed.with_columns(webdataset.member())
+    plan = shards.planned(listed, config.shard_images, Shards())
+    written = shards.write(plan, Shards(), shelf, out, engine)
+    return listed, set(written.names) | _write_index(written, out)
+
+
+def _write_index(written: Written, out: Path) -> set[str]:
+    """Write what ``StreamingDataset`` looks for in each split's folder."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for name, count, length in zip(written.names, written.counts, written.lengths, strict=True):
+        part, file = name.split("/")
+        entry = {"chunk_bytes": length, "chunk_size": count, "dim": None, "filename": file}
+        parts.setdefault(part, []).append(entry)
+    for part, entries in parts.items():
+        (out / NEXT / part).mkdir(parents=True, exist_ok=True)
+        said = {"chunks": entries, "config": _config()}
+        # It names the copy of a remote dataset that a machine keeps: by content, not by time.
+        version = int(sha256(json.dumps(said).encode()).hexdigest()[:12], 16)
+        text = json.dumps({**said, "updated_at": str(version)}, sort_keys=True)
+        (out / NEXT / part / INDEX).write_text(text)
+    return {f"{part}/{INDEX}" for part in parts}
+
+
+def _config() -> dict[str, Any]:
+    leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
+    leaves = [leaf] * len(KEYS)
+    tree = {"type": "builtins.dict", "context": json.dumps(KEYS), "children_spec": leaves}
+    return {
+        "chunk_bytes": None,
+        "chunk_size": None,
+        "compression": None,
+        "data_format": ["bytes", "int", "str", "int"],
+        "data_spec": json.dumps([1, tree]),
+        "encryption": None,
+        "item_loader": "PyTreeLoader",
+    }

@@ -1,0 +1,110 @@
+"""Parquet as Hugging Face's ``datasets`` has it: ``<split>-<shard>.parquet``.
+
+``image`` is a struct of the file's bytes and path, ``label`` an integer; the features, with the
+names of the classes, stand in the schema's metadata, so that ``load_dataset`` needs nothing else.
+``sample`` and ``copy`` say where a row is from.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field
+
+from imagemill.config import Section
+from imagemill.engine import Engine
+from imagemill.errors import BuildError
+from imagemill.package import shards, webdataset
+from imagemill.package.renditions import Shelf
+from imagemill.package.shards import Read, Sample
+
+ROWS = 100  # of a row group: what has to be read to see one image, as ``datasets`` writes it
+
+NAMES = ("label", "sample", "copy")
+"""Columns besides the image."""
+
+
+class Config(Section):
+    """How samples are divided into shards."""
+
+    shard_images: Annotated[int, Field(ge=1)]
+    """Samples of a shard on average."""
+
+
+class Shards:
+    """Writes and reads shards; ``labels`` in the order of their numbers."""
+
+    suffix = "parquet"
+    columns: tuple[str, ...] = ("class", "sample", "copy")
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        features = {
+            "image": {"_type": "Image"},
+            "label": {"names": list(labels), "_type": "ClassLabel"},
+            "sample": {"dtype": "string", "_type": "Value"},
+            "copy": {"dtype": "int32", "_type": "Value"},
+        }
+        self._said = json.dumps({"info": {"features": features}}).encode()
+
+    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+        """Write a Parquet file. Images are compressed already, and pages of them are not again."""
+        rows = [
+            {
+                "image": {"bytes": sample.data(), "path": sample.member},
+                **dict(zip(NAMES, sample.said, strict=True)),
+            }
+            for sample in samples
+        ]
+        # Not by Polars, which puts metadata where ``datasets`` does not look.
+        arrow = _module("pyarrow")
+        image = arrow.struct({"bytes": arrow.binary(), "path": arrow.string()})
+        types = (image, arrow.int64(), arrow.string(), arrow.int32())
+        schema = arrow.schema(
+            zip(("image", *NAMES), types, strict=True), metadata={"huggingface": self._said}
+        )
+        table = arrow.Table.from_pylist(rows, schema)
+        _module("pyarrow.parquet").write_table(
+            table, path, row_group_size=ROWS, compression="none", use_dictionary=False
+        )
+
+    def read(self, path: Path) -> Iterator[Read]:
+        """Yield every sample. Raises ``ValueError`` where it is no Parquet file, or another."""
+        with _module("pyarrow.parquet").ParquetFile(path) as file:
+            if (file.schema_arrow.metadata or {}).get(b"huggingface") != self._said:
+                raise ValueError("other features")
+            for batch in file.iter_batches(ROWS):
+                columns = [batch.column(name).to_pylist() for name in ("image", *NAMES)]
+                for image, *said in zip(*columns, strict=True):
+                    yield Read(image["path"], tuple(said), image["bytes"])
+
+
+def _module(name: str) -> Any:
+    """Return ``pyarrow`` or a part of it; raises ``BuildError`` where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise BuildError(
+            "package.formats.parquet: needs pyarrow, which is not installed: "
+            "pip install 'imagemill[hf]'"
+        ) from error
+
+
+def write(
+    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+) -> tuple[pl.DataFrame, set[str]]:
+    """Write the shards of ``listed``; return it as ``tables.CONTENTS``, and the files."""
+    listed = listed.with_columns(webdataset.member())
+    labels = listed.select("class", "label").unique().sort("class")["label"].to_list()
+    writer = Shards(labels)
+    plan = shards.planned(listed, config.shard_images, writer)
+    written = shards.write(map(_flat, plan), writer, shelf, out, engine)
+    return listed, set(written.names)
+
+
+def _flat(shard: tuple[str, pl.DataFrame]) -> tuple[str, pl.DataFrame]:
+    """Name it ``<split>-<shard>.parquet``, by which ``datasets`` knows the split."""
+    name, rows = shard
+    return name.replace("/", "-"), rows

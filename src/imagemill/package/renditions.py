@@ -1,0 +1,273 @@
+"""Renditions: every image as it is packaged, made once and remembered.
+
+What the contract makes of a source's own bytes is made again when it is written, and only its hash
+and length are remembered. What transforms and augmentation make costs more: it is kept, in packs
+beside the memo, and written from there by every format.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from imagemill import images, packs
+from imagemill.engine import Engine
+from imagemill.memo import Memo
+from imagemill.package import contract
+from imagemill.package.contract import FORMAT, Fact, Recipe
+from imagemill.packs import Member, Pack
+from imagemill.progress import progress
+
+BATCH = 256  # images of a batch, at most
+BATCH_BYTES = 2 << 20  # of their sources, about: what is made of them is held until it is written
+SAVED = 4096  # renditions that are remembered at once
+STORE = "packs"  # folder of the memo
+
+RESULT: dict[str, Any] = {
+    "digest": pl.String,  # of the source's bytes; "+n" behind it names a derived copy
+    "packaged": pl.String,  # sha256 of the packaged bytes
+    "bytes": pl.Int64,
+    "suffix": pl.String,
+    "how": pl.String,  # as ``contract`` names it
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "pack": pl.String,  # in the store; null where the source's bytes give the rendition
+    "offset": pl.Int64,
+}
+"""What is remembered of each rendition."""
+
+FACTS: dict[str, Any] = {
+    "digest": pl.String,
+    "format": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "orientation": pl.Int8,
+    "ready": pl.Boolean,
+}
+"""What is used of ``tables.FACTS``."""
+
+
+class Place(NamedTuple):
+    """Where the bytes lie that give a rendition, and how."""
+
+    digest: str
+    packaged: str
+    how: str
+    suffix: str
+    pack: str
+    offset: int
+    length: int
+
+
+PLACE = Place._fields
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where renditions are had from; goes to the workers."""
+
+    sources: Path
+    store: Path
+    limits: images.Limits
+
+    def open(self) -> "Reader":
+        """Return what reads them."""
+        return Reader(self)
+
+
+class Reader:
+    """Reads renditions; keeps packs open."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._limits = shelf.limits
+        self._sources = packs.Reader(shelf.sources)
+        self._store = packs.Reader(shelf.store)
+
+    def bytes(self, place: Place) -> bytes:
+        """Return a rendition; whoever writes it down compares what is there with its hash."""
+        where = place.pack, place.offset, place.length
+        if place.how == contract.STORED:
+            return self._store.content(place.packaged, *where)
+        if place.how == contract.AS_IS:
+            return self._sources.read(*where)
+        data = self._sources.content(place.digest, *where)
+        if place.how == contract.STRIPPED:
+            return images.strip_metadata(data, FORMAT[place.suffix])
+        return contract.canonical(data, self._limits).data
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sources.close()
+        self._store.close()
+
+
+@dataclass(frozen=True)
+class Source:
+    """The downloaded packs, and what is known of the images in them."""
+
+    places: pl.DataFrame
+    """``tables.PLACES``."""
+    facts: pl.DataFrame
+    """``FACTS``; rows may be missing, and then headers are read."""
+    folder: Path
+
+    def wanted(self, digests: pl.Series) -> pl.DataFrame:
+        """Return digest, pack, offset, length, format, width, height in the packs' order.
+
+        The format is null of an image that does not meet the contract, or is not known.
+        """
+        ready = pl.when("ready").then("format").alias("format")
+        known = self.facts.select("digest", ready, "width", "height")
+        return (
+            pl.DataFrame({"digest": digests.unique()})
+            .join(self.places, on="digest", how="left", validate="1:1")
+            .join(known, on="digest", how="left")
+            .sort("pack", "offset")
+        )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images to make renditions of."""
+
+    shelf: Shelf
+    recipe: Recipe
+    members: pl.DataFrame
+    """Columns of ``Source.wanted``, and ``copies``: the numbers of those that are lacking."""
+
+
+def render(
+    rows: pl.DataFrame, source: Source, recipe: Recipe, memo: Path, engine: Engine
+) -> tuple[pl.DataFrame, Shelf]:
+    """Make what is lacking of ``rows`` (digest, copy); return them with ``PLACE`` and more.
+
+    Added are ``bytes`` (of the rendition), width and height, and of ``PLACE`` what says where its
+    bytes lie. Raises ``BuildError`` when an image cannot be read.
+    """
+    remembered = Memo(memo, recipe.fingerprinted(), RESULT)
+    shelf = Shelf(source.folder, remembered.folder / STORE, recipe.limits)
+    keyed = rows.with_columns(_key().alias("_key"))
+    known = _there(remembered.find(keyed["_key"]), shelf.store)
+    lacking = keyed.join(known, left_on="_key", right_on="digest", how="anti")
+    made = list(_made(lacking, source, recipe, shelf, remembered, engine))
+    found = pl.concat([known, *made]).rename({"digest": "_key"})
+    joined = keyed.join(found, on="_key", how="left", maintain_order="left", validate="m:1")
+    return _placed(joined.drop("_key"), source), shelf
+
+
+def _key() -> pl.Expr:
+    derived = pl.format("{}+{}", "digest", "copy")
+    return pl.when(pl.col("copy") == 0).then("digest").otherwise(derived)
+
+
+def _there(known: pl.DataFrame, store: Path) -> pl.DataFrame:
+    """Return those of the remembered whose pack was not deleted."""
+    held = [path.name for path in store.glob("*.tar")]
+    return known.filter(pl.col("pack").is_null() | pl.col("pack").is_in(held))
+
+
+def _placed(found: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Say where bytes lie: in the store, or else in the source's packs."""
+    there = source.places.rename({"pack": "_pack", "offset": "_offset"})
+    stored = pl.col("pack").is_not_null()
+    return (
+        found.join(there, on="digest", how="left", maintain_order="left")
+        .with_columns(
+            pl.when(stored).then("bytes").otherwise("length").alias("length"),
+            pl.coalesce("pack", "_pack").alias("pack"),
+            pl.coalesce("offset", "_offset").alias("offset"),
+        )
+        .drop("_pack", "_offset")
+    )
+
+
+def _made(
+    lacking: pl.DataFrame,
+    source: Source,
+    recipe: Recipe,
+    shelf: Shelf,
+    remembered: Memo,
+    engine: Engine,
+) -> Iterator[pl.DataFrame]:
+    """Yield the renditions that are lacking, in pieces that are remembered as they come."""
+    copies = lacking.group_by("digest").agg(pl.col("copy").unique().sort().alias("copies"))
+    wanted = source.wanted(copies["digest"]).join(
+        copies, on="digest", how="left", maintain_order="left"
+    )
+    work = describe if recipe.plain else make
+    if not recipe.plain:
+        shelf.store.mkdir(parents=True, exist_ok=True)
+    batches = (_Batch(shelf, recipe, part) for part in _parts(wanted))
+    waiting: list[pl.DataFrame] = []
+    total = int(wanted["copies"].list.len().sum())
+    try:
+        with progress("package: images", total, "images") as advance:
+            for rows in engine.map(work, batches):
+                waiting.append(rows)
+                advance(len(rows))
+                if sum(map(len, waiting)) >= SAVED:
+                    yield _saved(waiting, remembered)
+    finally:
+        last = _saved(waiting, remembered)
+    remembered.tidy()
+    yield last
+
+
+def _saved(waiting: list[pl.DataFrame], remembered: Memo) -> pl.DataFrame:
+    rows = pl.concat([pl.DataFrame(schema=RESULT), *waiting])
+    remembered.add(rows)
+    waiting.clear()
+    return rows
+
+
+def _parts(wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Divide images into batches of ``BATCH`` or ``BATCH_BYTES``, whichever is less."""
+    filled = wanted["length"].cum_sum() // BATCH_BYTES
+    counted = pl.int_range(pl.len()).over("_filled") // BATCH
+    cut = wanted.with_columns(filled.alias("_filled")).with_columns(counted.alias("_counted"))
+    for _, rows in cut.group_by("_filled", "_counted", maintain_order=True):
+        yield rows.drop("_filled", "_counted")
+
+
+def describe(batch: _Batch) -> pl.DataFrame:
+    """Return what the contract makes of each image; nothing is kept of it but hash and length."""
+    found = []
+    with packs.Reader(batch.shelf.sources) as reader:
+        for digest, pack, offset, length, *fact, _ in batch.members.iter_rows():
+            data = reader.content(digest, pack, offset, length)
+            made = contract.canonical(data, batch.shelf.limits, Fact(*fact))
+            packaged = digest if made.how == contract.AS_IS else sha256(made.data).hexdigest()
+            found.append((digest, packaged, len(made.data), *made[1:], None, None))
+    return pl.DataFrame(found, RESULT, orient="row")
+
+
+def make(batch: _Batch) -> pl.DataFrame:
+    """Make the copies that are asked for, and put them into one pack of the store."""
+    found = []
+    contents: dict[str, bytes] = {}
+    with packs.Reader(batch.shelf.sources) as reader:
+        for digest, pack, offset, length, *_, copies in batch.members.iter_rows():
+            data = reader.content(digest, pack, offset, length)
+            for copy, made in zip(copies, batch.recipe.made(data, digest, copies), strict=True):
+                key = f"{digest}+{copy}" if copy else digest
+                packaged = sha256(made.data).hexdigest()
+                contents[key] = made.data
+                found.append((key, packaged, len(made.data), *made[1:]))
+    pack = Pack(tuple(Member(key, packaged, length) for key, packaged, length, *_ in found))
+    packs.write(pack, batch.shelf.store, lambda member: contents[member.name])
+    offsets = [offset for _, offset in pack.offsets()]
+    rows = [(*row, pack.name, at) for row, at in zip(found, offsets, strict=True)]
+    return pl.DataFrame(rows, RESULT, orient="row")
+
+
+def tasks(rows: pl.DataFrame) -> Sequence[Place]:
+    """Return the places of ``rows``, in order."""
+    return [Place(*row) for row in rows.select(PLACE).iter_rows()]
+
+
+__all__ = ["FACTS", "PLACE", "Place", "Reader", "Shelf", "Source", "render", "tasks"]
