@@ -21,6 +21,7 @@ HDF5 = {
     "width": 16,
     "height": 12,
     "mode": "RGB",
+    "filter": "lanczos",
     "compression": "none",
     "chunk_images": 4,
 }

@@ -65,7 +65,7 @@ def test_a_pack_is_read_by_tarfile_with_normalised_headers(tmp_path):
     st.integers(0, 8**11 - 1),
 )
 def test_the_fast_header_is_what_tarfile_writes(name, length):
-    made = packs._header(Member(name, "", length))
+    made = packs.header(Member(name, "", length))
     info = tarfile.TarInfo(name)
     info.size = length
     assert made == info.tobuf(tarfile.PAX_FORMAT)
@@ -74,7 +74,7 @@ def test_the_fast_header_is_what_tarfile_writes(name, length):
 @pytest.mark.parametrize(("length", "blocks"), [(8**11 - 1, 1), (8**11, 3)])
 def test_a_length_beyond_a_plain_header_gets_a_longer_one(length, blocks):
     huge = Member("huge", "", length)
-    assert len(packs._header(huge)) == blocks * packs.BLOCK
+    assert len(packs.header(huge)) == blocks * packs.BLOCK
     assert next(Pack((huge,)).offsets())[1] == blocks * packs.BLOCK
 
 

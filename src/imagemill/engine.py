@@ -21,6 +21,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context, parent_process
@@ -64,6 +65,15 @@ class Engine:
         self._start = start
         self._ahead = ahead
 
+    @contextmanager
+    def kept(self) -> Iterator["Engine"]:
+        """Yield an engine whose workers stay from one ``map`` to the next: they start once."""
+        keeper = _Keeper(self._start)
+        try:
+            yield Engine(lambda: keeper, self._ahead)
+        finally:
+            keeper.close()
+
     def map(
         self,
         work: Callable[[Batch], Result],
@@ -95,6 +105,37 @@ class Engine:
         finally:
             for task in waiting:  # of a build that ends early, by an error here or outside
                 task.future.cancel()
+
+
+class _Keeper(Executor):
+    """Hands work to an executor that ``shutdown`` ends only where it has broken."""
+
+    def __init__(self, start: Callable[[], Executor]) -> None:
+        self._start = start
+        self._executor: Executor | None = None
+        self._broken = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand ``fn`` to the executor, which starts with the first."""
+        if self._executor is None:
+            self._executor = self._start()
+        future = self._executor.submit(fn, *args, **kwargs)
+        future.add_done_callback(self._look)
+        return future
+
+    def _look(self, future: Future[Any]) -> None:
+        self._broken |= not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
+
+    def shutdown(self, *_: object, **__: object) -> None:
+        """End the executor if a worker of it has died, so that the next work starts another."""
+        if self._broken:
+            self.close()
+
+    def close(self) -> None:
+        """End the executor."""
+        if self._executor is not None:
+            self._executor.shutdown()
+        self._executor, self._broken = None, False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ data away from it, and what notices files that end early where a decoder would p
 from imagemill.images.encode import decoders, encode, strip_metadata
 from imagemill.images.header import Header, header, meets_contract
 from imagemill.images.outcome import REASONS, Limits, Unreadable
-from imagemill.images.pixels import BACKGROUND, read
+from imagemill.images.pixels import BACKGROUND, decode_ready, read
 
 __all__ = [
     "BACKGROUND",
@@ -42,6 +42,7 @@ __all__ = [
     "Header",
     "Limits",
     "Unreadable",
+    "decode_ready",
     "decoders",
     "encode",
     "header",

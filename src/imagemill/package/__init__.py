@@ -63,6 +63,12 @@ class Formats(Section):
     recordio: RecordIO | None = None
     webdataset: WebDataset | None = None
 
+    @property
+    def of_pixels(self) -> bool:
+        """Whether no format holds files, so that no packaged file need be made."""
+        wanted = [name for name, value in self if value is not None]
+        return wanted == ["hdf5"] and self.hdf5 is not None and self.hdf5.store == "raw"
+
 
 class Config(Section):
     """What is packaged, and how."""
@@ -127,12 +133,15 @@ def write(
     """
     kept = contents(given.manifest, config.augment, config.labels)
     wanted = {name: value for name, value in config.formats if value is not None}
-    with disk.explained(out):
-        rows, shelf = renditions.render(kept, given.source, making, memo, engine)
+    with disk.explained(out), engine.kept() as workers:
+        if making.plain and config.formats.of_pixels:
+            rows, shelf = renditions.located(kept, given.source, making)
+        else:
+            rows, shelf = renditions.render(kept, given.source, making, memo, workers)
         listed = shards.ordered(rows, config.seed)
         for name, settings in wanted.items():
             (out / name).mkdir(exist_ok=True)
-            _write_format(name, settings, listed, shelf, given, config, making, out / name, engine)
+            _write_format(name, settings, listed, shelf, given, config, making, out / name, workers)
     for path in out.iterdir():
         if path.name not in wanted and path.is_dir():
             shutil.rmtree(path)

@@ -26,6 +26,11 @@ FORMAT = {suffix: name for name, suffix in SUFFIX.items()}
 AS_IS, STRIPPED, ENCODED, STORED = "as_is", "stripped", "encoded", "stored"
 """How packaged bytes come about: those of the source; less metadata; made anew; kept in a store."""
 
+JPEG = b"\xff\xd8\xff"
+
+SOURCE = "source"
+"""Not packaged bytes but the source's, of which a format makes pixels."""
+
 
 class Fact(NamedTuple):
     """What ``measure`` knows of a source's bytes."""
@@ -134,6 +139,23 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
         return images.read(data, limits)[1]
     except images.Unreadable as error:
         raise _unreadable(data, error) from error
+
+
+def shown(data: bytes, limits: Limits, ready: tuple[int, int] | None, mode: str) -> Image.Image:
+    """Return the upright image of a file in ``mode``; the luma of a JPEG that meets the contract.
+
+    ``ready`` is the side of one that is known to. Raises ``BuildError`` when it cannot be read.
+    """
+    try:
+        if ready is None and data.startswith(JPEG):
+            header = images.header(data, limits)
+            ready = (header.width, header.height) if images.meets_contract(header) else None
+        if ready is not None:
+            return images.decode_ready(data, ready, mode)
+        image = images.read(data, limits)[1]
+    except images.Unreadable as error:
+        raise _unreadable(data, error) from error
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _unreadable(data: bytes, error: images.Unreadable) -> BuildError:

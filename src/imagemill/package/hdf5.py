@@ -8,8 +8,11 @@ image itself. ``label_map`` has rows ``number,label``. Rows are shuffled once, b
 reading in order mixes the labels.
 """
 
+import errno
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -20,7 +23,7 @@ from typing import Annotated, Any, Literal
 import h5py
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from h5py import h5d, h5p, h5s, h5t
 from PIL import Image
 from pydantic import Field
 
@@ -29,13 +32,18 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import replacing
 from imagemill.package import contract
-from imagemill.package.renditions import Place, Shelf, tasks
+from imagemill.package.renditions import PLACE, Place, Shelf
 from imagemill.progress import progress
 from imagemill.tables import CONTENTS
 
 FILE = "dataset.h5"
 BATCH_BYTES = 4 << 20  # that a worker hands over at once, about; few are in memory at a time
 GZIP_LEVEL = 4
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 CHANNELS = {"L": 1, "RGB": 3}
 
 
@@ -48,7 +56,9 @@ class Config(Section):
     """Of raw images, as all below."""
     height: Annotated[int, Field(ge=1)]
     mode: Literal["L", "RGB"]
-    """L: one channel; RGB: three."""
+    """L: one channel, of a JPEG its luma; RGB: three."""
+    filter: Literal["bilinear", "bicubic", "lanczos"]
+    """With which an image of another shape is resized."""
     compression: Literal["none", "gzip", "lzf"]
     chunk_images: Annotated[int, Field(ge=1)]
     """Images in one chunk, which is read and unpacked as a whole."""
@@ -64,16 +74,21 @@ class _Batch:
     """Images to read, which follow one another in the file."""
 
     shelf: Shelf
-    places: Sequence[Place]
+    rows: pl.DataFrame
+    """``Place``, width and height."""
+    path: Path
+    offsets: Sequence[int]
+    """Bytes of the file where the pieces go; none where the one who asked writes them."""
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What a worker hands over: the bytes for the file, in one or several pieces."""
+class _Done:
+    """What a worker hands over."""
 
-    pieces: list[bytes]
     packaged: list[str]
     """sha256 of each image."""
+    pieces: Sequence[bytes]
+    """What is still to be written."""
 
 
 def write(
@@ -83,16 +98,18 @@ def write(
     kind = "images" if config.store == "raw" else "encoded"
     row = pl.int_range(pl.len()).over("part")
     listed = listed.with_columns(pl.format("{}_{}/{}", "part", pl.lit(kind), row).alias("member"))
-    hashes: list[str] = []
     with replacing(out / FILE) as part:
         with h5py.File(part, "w", libver="v112") as file:
             for (split,), rows in listed.group_by("part", maintain_order=True):
-                if config.store == "raw":
-                    hashes += _write_raw(file, str(split), rows, shelf, config, engine)
-                else:
-                    _write_encoded(file, str(split), rows, shelf, engine)
+                _create(file, str(split), rows, config)
                 _write_columns(file, str(split), rows)
             _write_label_map(file, listed)
+        hashes: list[str] = []
+        for (split,), rows in listed.group_by("part", maintain_order=True):
+            if config.store == "raw":
+                hashes += _fill_raw(part, str(split), rows, shelf, config, engine)
+            else:
+                _fill_encoded(part, str(split), rows, shelf, engine)
         if config.store == "raw":
             volume = pl.lit(int(np.prod(config.shape)), pl.Int64).alias("bytes")
             listed = listed.with_columns(pl.Series("packaged", hashes, pl.String), volume)
@@ -100,92 +117,148 @@ def write(
     return listed, {FILE}
 
 
-def _write_raw(
-    file: h5py.File, split: str, rows: pl.DataFrame, shelf: Shelf, config: Config, engine: Engine
-) -> list[str]:
-    """Write one split and return the sha256 of each image's raw pixels."""
-    chunk = min(config.chunk_images, len(rows))
-    options: dict[str, dict[str, Any]] = {
-        "none": {},
-        "gzip": {"compression": "gzip", "compression_opts": GZIP_LEVEL},
-        "lzf": {"compression": "lzf"},
-    }
+def _create(file: h5py.File, split: str, rows: pl.DataFrame, config: Config) -> None:
+    """Create the array of a split's images, with room in the file where that is known."""
+    if config.store == "encoded":
+        _allocate(file, f"{split}_encoded", (int(rows["bytes"].sum()),), None)
+        return
     shape = (len(rows), *config.shape)
-    packed = {"chunks": (chunk, *config.shape), **options[config.compression]}
-    target = file.create_dataset(f"{split}_images", shape, np.uint8, track_times=False, **packed)
-    most = max(1, BATCH_BYTES // (chunk * int(np.prod(config.shape)))) * chunk
+    chunk = (min(config.chunk_images, len(rows)), *config.shape)
+    if config.compression == "none":
+        _allocate(file, f"{split}_images", shape, chunk)
+        return
+    options: dict[str, Any] = {"compression": config.compression}
+    options |= {"compression_opts": GZIP_LEVEL} if config.compression == "gzip" else {}
+    file.create_dataset(
+        f"{split}_images", shape, np.uint8, chunks=chunk, track_times=False, **options
+    )
+
+
+def _allocate(
+    file: h5py.File, name: str, shape: tuple[int, ...], chunk: tuple[int, ...] | None
+) -> None:
+    """Create an array whose bytes have their place at once, so that workers can write there."""
+    how = h5p.create(h5p.DATASET_CREATE)
+    if chunk is not None:
+        how.set_chunk(chunk)
+    how.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    how.set_fill_time(h5d.FILL_TIME_NEVER)
+    how.set_obj_track_times(False)
+    h5d.create(file.id, name.encode(), h5t.STD_U8LE, h5s.create_simple(shape), how)
+
+
+def _offsets(path: Path, name: str) -> list[int]:
+    """Return where in the file each chunk of an array lies, in order; or where all of it does."""
+    with h5py.File(path, "r") as file:
+        array = file[name].id
+        if file[name].chunks is None:
+            return [array.get_offset()]
+        found: list[tuple[int, int]] = []
+        array.chunk_iter(lambda chunk: found.append((chunk.chunk_offset[0], chunk.byte_offset)))
+    return [offset for _, offset in sorted(found)]
+
+
+def _fill_raw(
+    path: Path, split: str, rows: pl.DataFrame, shelf: Shelf, config: Config, engine: Engine
+) -> list[str]:
+    """Write one split's pixels and return the sha256 of each image's."""
+    chunk = min(config.chunk_images, len(rows))
+    many = max(1, BATCH_BYTES // (chunk * int(np.prod(config.shape))))
+    ready = config.compression == "none"
+    offsets = _offsets(path, f"{split}_images") if ready else []
+    batches = (
+        _Batch(shelf, part.select(*PLACE, "width", "height"), path, at)
+        for number, part in enumerate(rows.iter_slices(many * chunk))
+        for at in (offsets[number * many : (number + 1) * many],)
+    )
     work = partial(pixels, config=config, chunk=chunk)
     hashes: list[str] = []
-    for read in _worked(rows, shelf, most, work, engine):
-        if config.compression == "gzip":  # whole chunks, packed by the workers
-            for number, piece in enumerate(read.pieces):
-                target.id.write_direct_chunk((len(hashes) + number * chunk, 0, 0, 0), piece)
-        else:
-            count = len(read.packaged)
-            images = np.frombuffer(read.pieces[0], np.uint8).reshape(count, *config.shape)
-            target[len(hashes) : len(hashes) + count] = images
-        hashes += read.packaged
+    with ExitStack() as stack, progress("package: hdf5", len(rows), "images") as advance:
+        # Closed while workers write to it; they never do where this process does.
+        file = None if ready else stack.enter_context(h5py.File(path, "r+", libver="v112"))
+        for done in engine.map(work, batches):
+            if file is not None:
+                _put(file[f"{split}_images"], len(hashes), done, config, chunk)
+            hashes += done.packaged
+            advance(len(done.packaged))
     return hashes
 
 
-def _worked(
-    rows: pl.DataFrame, shelf: Shelf, most: int, work: Any, engine: Engine
-) -> Iterator[_Read]:
-    batches = (_Batch(shelf, tasks(part)) for part in rows.iter_slices(most))
-    with progress("package: hdf5", len(rows), "images") as advance:
-        for read in engine.map(work, batches):
-            advance(len(read.packaged))
-            yield read
+def _put(array: h5py.Dataset, at: int, done: _Done, config: Config, chunk: int) -> None:
+    """Write pieces at the row ``at``: chunks that workers have packed, or pixels."""
+    if config.compression == "gzip":
+        for number, piece in enumerate(done.pieces):
+            array.id.write_direct_chunk((at + number * chunk, 0, 0, 0), piece)
+        return
+    images = np.frombuffer(b"".join(done.pieces), np.uint8)
+    array[at : at + len(done.packaged)] = images.reshape(-1, *config.shape)
 
 
-def pixels(batch: _Batch, config: Config, chunk: int) -> _Read:
-    """Decode a batch: one piece of raw pixels, or a piece a chunk where they are packed."""
+def pixels(batch: _Batch, config: Config, chunk: int) -> _Done:
+    """Decode a batch, and write it where it belongs or hand it over, a piece a chunk."""
+    images = []
     with batch.shelf.open() as shelf:
-        found = [
-            _fitted(shelf.bytes(place), batch.shelf, config).tobytes() for place in batch.places
-        ]
-    hashes = [sha256(each).hexdigest() for each in found]
-    if config.compression != "gzip":
-        return _Read([b"".join(found)], hashes)
-    full = chunk * int(np.prod(config.shape))
-    pieces = (b"".join(found[n : n + chunk]) for n in range(0, len(found), chunk))
-    return _Read([zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in pieces], hashes)
+        for *place, width, height in batch.rows.iter_rows():
+            at = Place(*place)
+            side = (width, height) if at.suffix == "jpg" and width else None
+            images.append(_fitted(shelf.bytes(at), batch.shelf, side, config).tobytes())
+    hashes = [sha256(each).hexdigest() for each in images]
+    pieces = [b"".join(images[n : n + chunk]) for n in range(0, len(images), chunk)]
+    if batch.offsets:
+        _write_at(batch.path, zip(batch.offsets, pieces, strict=True))
+        return _Done(hashes, ())
+    if config.compression == "gzip":
+        full = chunk * int(np.prod(config.shape))
+        pieces = [zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in pieces]
+    return _Done(hashes, pieces)
 
 
-def _fitted(data: bytes, shelf: Shelf, config: Config) -> NDArray[np.uint8]:
-    image = contract.opened(data, shelf.limits)
-    if image.mode != config.mode:
-        image = image.convert(config.mode)
+def _fitted(
+    data: bytes, shelf: Shelf, ready: tuple[int, int] | None, config: Config
+) -> Image.Image:
+    """Return an image in the shape of the file; ``ready`` is the side of a JPEG known to be so."""
+    image = contract.shown(data, shelf.limits, ready, config.mode)
     side = config.width, config.height
-    resized = image if image.size == side else image.resize(side, Image.Resampling.LANCZOS)
-    return np.asarray(resized).reshape(config.shape)
+    return image if image.size == side else image.resize(side, FILTERS[config.filter])
 
 
-def _write_encoded(
-    file: h5py.File, split: str, rows: pl.DataFrame, shelf: Shelf, engine: Engine
-) -> None:
-    """Write the files of one split, one behind the other."""
-    lengths = rows["bytes"].to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    target = file.create_dataset(
-        f"{split}_encoded", (int(offsets[-1]),), np.uint8, track_times=False
+def _write_at(path: Path, pieces: Iterable[tuple[int, bytes]]) -> None:
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        for offset, piece in pieces:
+            if os.pwrite(handle, piece, offset) != len(piece):  # the disk has filled up
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(handle)
+
+
+def _fill_encoded(path: Path, split: str, rows: pl.DataFrame, shelf: Shelf, engine: Engine) -> None:
+    """Write one split's files, one behind the other."""
+    (start,) = _offsets(path, f"{split}_encoded")
+    most = max(1, BATCH_BYTES // max(1, int(rows["bytes"].mean())))  # type: ignore[arg-type]
+    starts = rows["bytes"].cum_sum() - rows["bytes"] + start
+    batches = (
+        _Batch(shelf, part.select(*PLACE), path, [starts[number * most]])
+        for number, part in enumerate(rows.iter_slices(most))
     )
-    most = max(1, BATCH_BYTES // max(1, int(lengths.mean())))
-    at = 0
-    for read in _worked(rows, shelf, most, joined, engine):
-        target[at : at + len(read.pieces[0])] = np.frombuffer(read.pieces[0], np.uint8)
-        at += len(read.pieces[0])
-    _write_column(file, f"{split}_offsets", offsets)
+    with progress("package: hdf5", len(rows), "images") as advance:
+        for count in engine.map(joined, batches):
+            advance(count)
 
 
-def joined(batch: _Batch) -> _Read:
-    """Return the files of a batch, one behind the other."""
+def joined(batch: _Batch) -> int:
+    """Write the files of a batch, one behind the other; return how many."""
+    places = [Place(*row) for row in batch.rows.iter_rows()]
     with batch.shelf.open() as shelf:
-        found = [shelf.bytes(place) for place in batch.places]
-    return _Read([b"".join(found)], [place.packaged for place in batch.places])
+        found = [shelf.bytes(place) for place in places]
+    _write_at(batch.path, [(batch.offsets[0], b"".join(found))])
+    return len(places)
 
 
 def _write_columns(file: h5py.File, split: str, rows: pl.DataFrame) -> None:
+    if f"{split}_encoded" in file:
+        ends = np.cumsum([0, *rows["bytes"]], dtype=np.int64)
+        _write_column(file, f"{split}_offsets", ends)
     _write_column(file, f"{split}_labels", rows["class"].to_numpy().astype(np.int64))
     _write_column(file, f"{split}_samples", [each.encode() for each in rows["sample"]])
     _write_column(file, f"{split}_copies", rows["copy"].to_numpy().astype(np.int32))

@@ -4,7 +4,7 @@ Where no sample has a split, ``<label>/<file>``: what torchvision's ``ImageFolde
 """
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +35,9 @@ class Packs:
     suffix = "tar"
     columns: tuple[str, ...] = ()
 
-    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+    def write(self, path: Path, samples: Iterator[Sample]) -> None:
         """Write a tar file of the images, by their members' names."""
-        tars.write(path, ((sample.member, sample.data()) for sample in samples))
+        tars.write(path, ((sample.member, sample.data) for sample in samples))
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every image."""

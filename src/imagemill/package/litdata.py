@@ -7,7 +7,7 @@ and for each item the lengths of its values and the values.
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +42,7 @@ class Shards:
     suffix = "bin"
     columns: tuple[str, ...] = ("class", "sample", "copy")
 
-    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+    def write(self, path: Path, samples: Iterator[Sample]) -> None:
         """Write a chunk, which must be under 4 GiB."""
         items = [_encoded(sample) for sample in samples]
         ends = np.cumsum([0, *map(len, items)]) + 4 * (len(items) + 2)
@@ -68,7 +68,7 @@ class Shards:
 
 def _encoded(sample: Sample) -> bytes:
     number, name, copy = sample.said
-    values = sample.data(), _INT.pack(number), str(name).encode(), _INT.pack(copy)
+    values = sample.data, _INT.pack(number), str(name).encode(), _INT.pack(copy)
     return b"".join((_LENGTHS.pack(*map(len, values)), *values))
 
 

@@ -7,7 +7,7 @@ own: number of samples, offsets, the columns' description, then a sample's lengt
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,7 +53,7 @@ class Shards:
         }
         self._said = json.dumps(self.layout, sort_keys=True).encode()
 
-    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+    def write(self, path: Path, samples: Iterator[Sample]) -> None:
         """Write a shard, which must be under 4 GiB."""
         encoded = [_encoded(sample) for sample in samples]
         start = 4 + 4 * (len(encoded) + 1) + len(self._said)
@@ -79,7 +79,7 @@ class Shards:
 
 def _encoded(sample: Sample) -> bytes:
     number, name, copy = sample.said
-    data, text = sample.data(), str(name).encode()
+    data, text = sample.data, str(name).encode()
     lengths = struct.pack("<II", len(data), len(text))
     return b"".join((lengths, _INT.pack(copy), data, _INT.pack(number), text))
 

@@ -49,11 +49,11 @@ class Shards:
         }
         self._said = json.dumps({"info": {"features": features}}).encode()
 
-    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+    def write(self, path: Path, samples: Iterator[Sample]) -> None:
         """Write a Parquet file. Images are compressed already, and pages of them are not again."""
         rows = [
             {
-                "image": {"bytes": sample.data(), "path": sample.member},
+                "image": {"bytes": sample.data, "path": sample.member},
                 **dict(zip(NAMES, sample.said, strict=True)),
             }
             for sample in samples

@@ -17,7 +17,7 @@ from imagemill import images, packs
 from imagemill.engine import Engine
 from imagemill.memo import Memo
 from imagemill.package import contract
-from imagemill.package.contract import FORMAT, Fact, Recipe
+from imagemill.package.contract import FORMAT, SUFFIX, Fact, Recipe
 from imagemill.packs import Member, Pack
 from imagemill.progress import progress
 
@@ -94,6 +94,8 @@ class Reader:
         if place.how == contract.AS_IS:
             return self._sources.read(*where)
         data = self._sources.content(place.digest, *where)
+        if place.how == contract.SOURCE:
+            return data
         if place.how == contract.STRIPPED:
             return images.strip_metadata(data, FORMAT[place.suffix])
         return contract.canonical(data, self._limits).data
@@ -158,6 +160,29 @@ def render(
     found = pl.concat([known, *made]).rename({"digest": "_key"})
     joined = keyed.join(found, on="_key", how="left", maintain_order="left", validate="m:1")
     return _placed(joined.drop("_key"), source), shelf
+
+
+def located(rows: pl.DataFrame, source: Source, recipe: Recipe) -> tuple[pl.DataFrame, Shelf]:
+    """Return ``rows`` with ``PLACE`` of the sources' own bytes, for formats of pixels alone.
+
+    Only what a plain recipe makes can be had so. The suffix is null where no fact says that the
+    image meets the contract, and so are width and height.
+    """
+    known = source.facts.select(
+        "digest",
+        pl.when("ready").then(_suffix()).alias("suffix"),
+        "width",
+        "height",
+    )
+    placed = rows.join(source.places, on="digest", how="left", maintain_order="left")
+    placed = placed.join(known, on="digest", how="left", maintain_order="left")
+    shelf = Shelf(source.folder, source.folder, recipe.limits)
+    unknown = pl.lit(None, pl.String).alias("packaged"), pl.lit(contract.SOURCE).alias("how")
+    return placed.with_columns(*unknown, pl.col("length").alias("bytes")), shelf
+
+
+def _suffix() -> pl.Expr:
+    return pl.col("format").replace_strict(SUFFIX, default=None, return_dtype=pl.String)
 
 
 def _key() -> pl.Expr:
@@ -270,4 +295,14 @@ def tasks(rows: pl.DataFrame) -> Sequence[Place]:
     return [Place(*row) for row in rows.select(PLACE).iter_rows()]
 
 
-__all__ = ["FACTS", "PLACE", "Place", "Reader", "Shelf", "Source", "render", "tasks"]
+__all__ = [
+    "FACTS",
+    "PLACE",
+    "Place",
+    "Reader",
+    "Shelf",
+    "Source",
+    "located",
+    "render",
+    "tasks",
+]

@@ -8,9 +8,8 @@ shard's name is a hash of what it holds. See ``imagemill.packs``, which does thi
 
 import shutil
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -73,7 +72,7 @@ class Writer(Protocol):
     def columns(self) -> tuple[str, ...]:
         """Columns that it writes of a row, besides its place and ``member``."""
 
-    def write(self, path: Path, samples: Sequence["Sample"]) -> None:
+    def write(self, path: Path, samples: Iterator["Sample"]) -> None:
         """Write the shard; equal samples give equal bytes."""
 
     def read(self, path: Path) -> Iterator["Read"]:
@@ -89,14 +88,13 @@ class Read(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One sample of a shard."""
 
     member: str
     said: tuple[Any, ...]
     """Values of the writer's columns."""
-    data: Callable[[], bytes]
+    data: bytes
 
 
 Plan = Iterable[tuple[str, pl.DataFrame]]
@@ -168,18 +166,12 @@ def _ensure(task: Task) -> tuple[bool, int]:
     """Write a shard unless it is there and right; return whether it was written, and its length."""
     if task.old.exists() and not _wrong(task, task.old):
         return False, task.old.stat().st_size
-    with task.shelf.open() as shelf:
-        samples = [
-            Sample(member, tuple(said), partial(shelf.bytes, Place(*row[: len(PLACE)])))
-            for row in task.rows.iter_rows()
-            for member, *said in (row[len(PLACE) :],)
-        ]
-        task.new.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            task.writer.write(task.new, samples)
-        except OSError:
-            task.new.unlink(missing_ok=True)
-            raise
+    task.new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        task.writer.write(task.new, _samples(task))
+    except OSError:
+        task.new.unlink(missing_ok=True)
+        raise
     wrong = _wrong(task, task.new)
     if wrong:
         raise BuildError(
@@ -187,6 +179,13 @@ def _ensure(task: Task) -> tuple[bool, int]:
             "a source's pack, the disk or memory is at fault. Run `dvc checkout` and build again."
         )
     return True, task.new.stat().st_size
+
+
+def _samples(task: Task) -> Iterator[Sample]:
+    count = len(PLACE)
+    with task.shelf.open() as shelf:
+        for row in task.rows.iter_rows():
+            yield Sample(row[count], row[count + 1 :], shelf.bytes(Place(*row[:count])))
 
 
 def _wrong(task: Task, path: Path) -> str | None:
@@ -197,7 +196,7 @@ def _wrong(task: Task, path: Path) -> str | None:
         for member, packaged, *said in expected:
             read = next(found, Read(None, (), b""))
             named = read.member is None or read.member == member
-            if not named or read.said != tuple(said) or _sha(read.data) != packaged:
+            if not named or list(read.said) != said or _sha(read.data) != packaged:
                 return str(member)
         return None if next(found, None) is None else "a sample too many"
     except (ValueError, OSError, LookupError, struct.error) as error:

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from imagemill.packs import BLOCK, BUFFER, Member, header
 
-_KINDS = (b"0", b"\0")
-_NAMELESS = b"\0" * 155
-
 
 def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write files of this name and content, without time, owner or any other circumstance."""
@@ -27,26 +24,18 @@ def read(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every member. Raises ``ValueError`` where it is no whole tar."""
     data = path.read_bytes()
     at = 0
-    while data[at : at + BLOCK].strip(b"\0"):
+    while at < len(data) - 2 * BLOCK:
         block = data[at : at + BLOCK]
-        if block[156:157] not in _KINDS or block[345:500] != _NAMELESS:
+        name = block[:100].rstrip(b"\0").decode()
+        length = int(block[124:135], 8)
+        if header(Member(name, "", length)) != block:
             yield from _slowly(path, skip=at)
             return
-        _check(block)
-        length = int(block[124:135], 8)
         at += BLOCK
-        if at + length > len(data):
-            raise ValueError("ends inside a member")
-        yield block[:100].rstrip(b"\0").decode(), data[at : at + length]
+        yield name, data[at : at + length]
         at += -(-length // BLOCK) * BLOCK
-    if len(data) - at != 2 * BLOCK:
+    if len(data) - at != 2 * BLOCK or any(data[at:]):
         raise ValueError("does not end as a tar file does")
-
-
-def _check(block: bytes) -> None:
-    told = int(block[148:154], 8)
-    if len(block) != BLOCK or sum(block) - sum(block[148:156]) + 8 * 0x20 != told:
-        raise ValueError("a header is damaged")
 
 
 def _slowly(path: Path, skip: int) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,7 @@ The key of a sample is ``<split>/<label>/<name>`` with the dots of the name writ
 webdataset ends a key at the first dot. ``.cls`` is the label's number, in ASCII.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,7 @@ class Shards:
     suffix = "tar"
     columns: tuple[str, ...] = ("class",)
 
-    def write(self, path: Path, samples: Sequence[Sample]) -> None:
+    def write(self, path: Path, samples: Iterator[Sample]) -> None:
         """Write a tar file: for each sample its image, then its class."""
         tars.write(path, _members(samples))
 
@@ -48,9 +48,9 @@ class Shards:
             yield Read(name, (int(number),), data)
 
 
-def _members(samples: Sequence[Sample]) -> Iterator[tuple[str, bytes]]:
+def _members(samples: Iterator[Sample]) -> Iterator[tuple[str, bytes]]:
     for sample in samples:
-        yield sample.member, sample.data()
+        yield sample.member, sample.data
         yield f"{_stem(sample.member)}.{CLASS}", _number(sample.said[0])
 
 
