@@ -40,7 +40,7 @@ from imagemill.package.contents import contents
 from imagemill.package.contract import Recipe
 from imagemill.package.hdf5 import Config as Hdf5
 from imagemill.package.imagefolder import Config as ImageFolder
-from imagemill.package.labels import warn_of_changes
+from imagemill.package.labels import Lot, numbered, warn_of_changes
 from imagemill.package.litdata import Config as LitData
 from imagemill.package.mds import Config as Mds
 from imagemill.package.parquet import Config as Parquet
@@ -92,7 +92,7 @@ class Config(Section):
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
-Write = Callable[[pl.DataFrame, Shelf, Any, Path, Engine], tuple[pl.DataFrame, set[str]]]
+Write = Callable[[Lot, Shelf, Any, Path, Engine], tuple[pl.DataFrame, set[str]]]
 """Makes the files of one format below a folder, or below its ``shards.NEXT``."""
 
 WRITE: dict[str, Write] = {
@@ -138,10 +138,10 @@ def write(
             rows, shelf = renditions.located(kept, given.source, making)
         else:
             rows, shelf = renditions.render(kept, given.source, making, memo, workers)
-        listed = shards.ordered(rows, config.seed)
+        lot = numbered(shards.ordered(rows, config.seed), config.labels)
         for name, settings in wanted.items():
             (out / name).mkdir(exist_ok=True)
-            _write_format(name, settings, listed, shelf, given, config, making, out / name, workers)
+            _write_format(name, settings, lot, shelf, given, config, making, out / name, workers)
     for path in out.iterdir():
         if path.name not in wanted and path.is_dir():
             shutil.rmtree(path)
@@ -151,7 +151,7 @@ def write(
 def _write_format(
     name: str,
     settings: Any,
-    listed: pl.DataFrame,
+    lot: Lot,
     shelf: Shelf,
     given: Input,
     config: Config,
@@ -159,13 +159,13 @@ def _write_format(
     out: Path,
     engine: Engine,
 ) -> None:
-    warn_of_changes(out, listed)
-    disk.check(out, listed, settings)
+    warn_of_changes(out, lot)
+    disk.check(out, lot.rows, settings)
     if name == "coco":
-        followed = given.annotations.of(listed, given.source, making)
+        followed = given.annotations.of(lot.rows, given.source, making)
         done, files = coco.write(followed, shelf, settings, out, engine)
     else:
-        done, files = WRITE[name](listed, shelf, settings, out, engine)
+        done, files = WRITE[name](lot, shelf, settings, out, engine)
     shards.commit(out, files)
     CONTENTS.write(out, done)
     if name == "imagefolder":

@@ -32,6 +32,7 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import replacing
 from imagemill.package import contract
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import PLACE, Place, Shelf
 from imagemill.progress import progress
 from imagemill.tables import CONTENTS
@@ -92,18 +93,19 @@ class _Done:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
     """Write ``out/dataset.h5`` and read it back; return ``tables.CONTENTS``, and the file."""
     kind = "images" if config.store == "raw" else "encoded"
     row = pl.int_range(pl.len()).over("part")
-    listed = listed.with_columns(pl.format("{}_{}/{}", "part", pl.lit(kind), row).alias("member"))
+    listed = lot.rows.with_columns(pl.format("{}_{}/{}", "part", pl.lit(kind), row).alias("member"))
     with replacing(out / FILE) as part:
         with h5py.File(part, "w", libver="v112") as file:
             for (split,), rows in listed.group_by("part", maintain_order=True):
                 _create(file, str(split), rows, config)
                 _write_columns(file, str(split), rows)
-            _write_label_map(file, listed)
+            lines = [f"{number},{label}".encode() for number, label in enumerate(lot.labels)]
+            _write_column(file, "label_map", lines)
         hashes: list[str] = []
         for (split,), rows in listed.group_by("part", maintain_order=True):
             if config.store == "raw":
@@ -262,11 +264,6 @@ def _write_columns(file: h5py.File, split: str, rows: pl.DataFrame) -> None:
     _write_column(file, f"{split}_labels", rows["class"].to_numpy().astype(np.int64))
     _write_column(file, f"{split}_samples", [each.encode() for each in rows["sample"]])
     _write_column(file, f"{split}_copies", rows["copy"].to_numpy().astype(np.int32))
-
-
-def _write_label_map(file: h5py.File, listed: pl.DataFrame) -> None:
-    labels = listed.select("class", "label").unique().sort("class").iter_rows()
-    _write_column(file, "label_map", [f"{number},{label}".encode() for number, label in labels])
 
 
 def _write_column(file: h5py.File, name: str, values: Any) -> None:

@@ -15,6 +15,7 @@ from imagemill import arcface, packs
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, tars
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import Read, Sample
 from imagemill.packs import Member
@@ -46,11 +47,11 @@ class Packs:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the packs of ``listed``; return it as ``tables.CONTENTS``, and the files."""
+    """Write the packs of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     member = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
-    listed = listed.with_columns(member).sort("member")
+    listed = lot.rows.with_columns(member).sort("member")
     written = shards.write(planned(listed, config.pack_bytes), Packs(), shelf, out, engine)
     return listed, set(written.names)
 

@@ -1,5 +1,7 @@
 """Numbers of labels, which a trained model depends on, from one package to the next."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -10,11 +12,27 @@ from imagemill.tables import CONTENTS
 SHOWN = 10  # lines of a difference
 
 
-def warn_of_changes(folder: Path, listed: pl.DataFrame) -> None:
-    """Say which labels have other numbers in ``listed`` than in the package in ``folder``."""
+@dataclass(frozen=True)
+class Lot:
+    """What one package holds."""
+
+    rows: pl.DataFrame
+    """As ``contents`` has them, with where their bytes lie; ``shards.ordered``."""
+    labels: Sequence[str]
+    """In the order of their numbers; one may have no image."""
+
+
+def numbered(rows: pl.DataFrame, pinned: Sequence[str] | None) -> Lot:
+    """Return the lot of ``rows``; ``pinned`` are all labels, in the order of their numbers."""
+    found = rows.select("class", "label").unique().sort("class")["label"].to_list()
+    return Lot(rows, found if pinned is None else pinned)
+
+
+def warn_of_changes(folder: Path, lot: Lot) -> None:
+    """Say which labels have other numbers in ``lot`` than in the package in ``folder``."""
     before = _map(CONTENTS.last(folder))
-    after = _map(listed)
-    if not before or before == after:
+    after = dict(enumerate(lot.labels))
+    if before.items() <= after.items():
         return
     lines = [
         f"  {sign} {number},{label}"

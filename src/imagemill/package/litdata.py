@@ -20,6 +20,7 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, webdataset
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import NEXT, Read, Sample, Written
 
@@ -82,10 +83,10 @@ def _decoded(data: bytes) -> Read:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the chunks of ``listed``; return it as ``tables.CONTENTS``, and the files."""
-    listed = listed.with_columns(webdataset.member())
+    """Write the chunks of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
+    listed = lot.rows.with_columns(webdataset.member())
     plan = shards.planned(listed, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
     return listed, set(written.names) | _write_index(written, out)

@@ -19,6 +19,7 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, webdataset
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import NEXT, Read, Sample, Written
 
@@ -93,10 +94,10 @@ def _decoded(data: bytes) -> Read:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the shards of ``listed``; return it as ``tables.CONTENTS``, and the files."""
-    listed = listed.with_columns(webdataset.member())
+    """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
+    listed = lot.rows.with_columns(webdataset.member())
     writer = Shards("jpeg" if (listed["suffix"] == "jpg").all() else "png")
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(plan, writer, shelf, out, engine)

@@ -18,6 +18,7 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package import shards, webdataset
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import Read, Sample
 
@@ -93,12 +94,11 @@ def _module(name: str) -> Any:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the shards of ``listed``; return it as ``tables.CONTENTS``, and the files."""
-    listed = listed.with_columns(webdataset.member())
-    labels = listed.select("class", "label").unique().sort("class")["label"].to_list()
-    writer = Shards(labels)
+    """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
+    listed = lot.rows.with_columns(webdataset.member())
+    writer = Shards(lot.labels)
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(map(_flat, plan), writer, shelf, out, engine)
     return listed, set(written.names)

@@ -19,6 +19,7 @@ import polars as pl
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Place, Shelf, tasks
 from imagemill.package.shards import NEXT
 from imagemill.packs import BUFFER
@@ -43,11 +44,11 @@ class _Batch:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the records of each split of ``listed``; return ``tables.CONTENTS``, and the files."""
+    """Write the records of each split of ``lot``; return ``tables.CONTENTS``, and the files."""
     del config
-    listed = listed.sort("part", "class", "order")
+    listed = lot.rows.sort("part", "class", "order")
     number = pl.int_range(1, pl.len() + 1).over("part")
     listed = listed.with_columns(
         pl.format("{}/{}/{}", "part", pl.lit(RECORD), number).alias("member")

@@ -15,6 +15,7 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, tars
+from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import Read, Sample
 
@@ -71,10 +72,10 @@ def member() -> pl.Expr:
 
 
 def write(
-    listed: pl.DataFrame, shelf: Shelf, config: Config, out: Path, engine: Engine
+    lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, set[str]]:
-    """Write the shards of ``listed``; return it as ``tables.CONTENTS``, and the files."""
-    listed = listed.with_columns(member())
+    """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
+    listed = lot.rows.with_columns(member())
     plan = shards.planned(listed, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
     return listed, set(written.names)

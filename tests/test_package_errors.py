@@ -1,0 +1,150 @@
+"""What goes wrong while packaging is said in a line, and leaves the last good package whole."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from imagemill import package
+from imagemill.errors import BuildError
+from imagemill.tables import MANIFEST
+from tests import draw, make
+from tests.packaging import ALL, HDF5, SHARDS, Build, photos
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return Build(tmp_path / "build")
+
+
+@contextmanager
+def quota(most: int) -> Iterator[None]:
+    """Let no file grow beyond ``most`` bytes: EFBIG, where a disk that is full gives ENOSPC."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "hdf5"])
+def test_a_quota_that_is_used_up_leaves_the_last_good_package(build, name):
+    build.write(photos(6), **{name: ALL[name]})
+    before = build.files()
+    big = {"big.png": make.file(draw.photo(1, 300, 300))}
+    given = build.given({**photos(6), **big})
+    with (
+        quota(100_000),
+        pytest.raises(BuildError, match=r"no room on the disk of .*bytes are free"),
+    ):
+        build.write(given, **{name: ALL[name]})
+    assert build.files() == before
+    build.write(given, **{name: ALL[name]})
+    assert build.files() != before
+
+
+# h5py says what it could not write a second time, when its objects are thrown away.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("store", ["raw", "encoded"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_quota_that_an_hdf5_file_exceeds_leaves_the_last_one(build, store, compression):
+    settings = {**HDF5, "store": store, "compression": compression}
+    build.write(photos(6), hdf5=settings)
+    before = build.files()
+    given = build.given(photos(200))
+    with quota(30_000), pytest.raises(BuildError, match="no room on the disk of"):
+        build.write(given, hdf5=settings)
+    assert build.files() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, which only root may")
+@pytest.mark.parametrize("name", ALL)
+def test_a_small_disk_that_is_full_leaves_the_last_good_package(tmp_path, name):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        build = Build(tmp_path / "build")
+        build.out = disk / "package"
+        build.out.mkdir()
+        settings = {**HDF5, "width": 60, "height": 60} if name == "hdf5" else ALL[name]
+        build.write(photos(6), **{name: settings})
+        before = build.files()
+        with pytest.raises(BuildError, match="no room on the disk of") as caught:
+            build.write({**photos(6), **many()}, **{name: settings})
+        assert "\n" not in str(caught.value)
+        assert "bytes are free" in str(caught.value)
+        assert build.files() == before
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def many() -> dict[str, bytes]:
+    """Photos of two megabytes together."""
+    return {f"{n}.png": make.file(draw.photo(n, 90, 90)) for n in range(200)}
+
+
+def test_an_unreadable_image_is_named_by_its_hash(build):
+    with pytest.raises(BuildError, match=f"image {make.sha(b'no image')} cannot be read"):
+        build.write({"a.jpg": b"no image"}, hdf5=HDF5)
+
+
+def test_a_label_without_a_number_is_refused_and_pinned_ones_keep_theirs():
+    rows = [{"key": f"{n}", "label": label} for n, label in enumerate(("dog", "eel", "cat"))]
+    manifest = make.frame(MANIFEST, *rows)
+    with pytest.raises(BuildError, match=r"1 labels have no number, first eel. `package.labels`"):
+        package.contents(manifest, None, ["dog", "cat"])
+    kept = package.contents(manifest, None, ["dog", "cat", "eel", "fox"])
+    assert dict(kept.select("label", "class").rows()) == {"dog": 0, "cat": 1, "eel": 2}
+
+
+def test_a_sample_without_a_label_is_refused():
+    with pytest.raises(BuildError, match="labels have no number, first None"):
+        package.contents(make.frame(MANIFEST, {"key": "a", "label": None}))
+
+
+def labelled(*labels: str) -> list[dict[str, object]]:
+    return [
+        {"key": key, "data": data, "label": label}
+        for label, (key, data) in zip(labels, photos(len(labels)).items(), strict=True)
+    ]
+
+
+def test_a_label_map_that_changed_since_the_last_package_is_shown_as_a_difference(build, capsys):
+    build.write(labelled("cat", "eel"), webdataset=SHARDS)
+    assert "label map" not in capsys.readouterr().err
+    build.write(labelled("cat", "dog"), webdataset=SHARDS)
+    said = capsys.readouterr().err
+    assert "warning: package: webdataset: the label map has changed" in said
+    assert "- 1,eel\n  + 1,dog" in said
+    build.write(labelled("cat", "dog"), webdataset=SHARDS)
+    assert "label map" not in capsys.readouterr().err
+
+
+def test_pinned_labels_keep_the_map_as_it_was(build, capsys):
+    pinned = {"labels": ["cat", "eel", "dog"]}
+    build.write(labelled("cat", "eel", "dog"), more=pinned, webdataset=SHARDS)
+    build.write(labelled("cat", "dog", "dog"), more=pinned, webdataset=SHARDS)
+    assert "label map one label for another" not in capsys.readouterr().err
+
+
+def test_a_pinned_label_without_an_image_keeps_its_place_in_every_label_map(build):
+    import datasets
+    import h5py
+
+    pinned = {"labels": ["cat", "eel", "dog"]}
+    build.write(labelled("cat", "dog"), more=pinned, hdf5=HDF5, parquet=SHARDS)
+    with h5py.File(build.out / "hdf5/dataset.h5") as file:
+        assert file["label_map"][:].tolist() == [b"0,cat", b"1,eel", b"2,dog"]
+        assert sorted(file["train_labels"][:].tolist()) == [0, 2]
+    cache = str(build.root / "cache")
+    read = datasets.load_dataset(str(build.out / "parquet"), split="train", cache_dir=cache)
+    assert read.features["label"].names == pinned["labels"]
+    assert sorted(read["label"]) == [0, 2]
