@@ -105,7 +105,7 @@ def write(
                 _create(file, str(split), rows, config)
                 _write_columns(file, str(split), rows)
             lines = [f"{number},{label}".encode() for number, label in enumerate(lot.labels)]
-            _write_column(file, "label_map", lines)
+            _write_column(file, "label_map", np.array(lines))
         hashes: list[str] = []
         for (split,), rows in listed.group_by("part", maintain_order=True):
             if config.store == "raw":
@@ -262,7 +262,7 @@ def _write_columns(file: h5py.File, split: str, rows: pl.DataFrame) -> None:
         ends = np.cumsum([0, *rows["bytes"]], dtype=np.int64)
         _write_column(file, f"{split}_offsets", ends)
     _write_column(file, f"{split}_labels", rows["class"].to_numpy().astype(np.int64))
-    _write_column(file, f"{split}_samples", [each.encode() for each in rows["sample"]])
+    _write_column(file, f"{split}_samples", np.array([s.encode() for s in rows["sample"]]))
     _write_column(file, f"{split}_copies", rows["copy"].to_numpy().astype(np.int32))
 
 
