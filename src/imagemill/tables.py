@@ -291,15 +291,81 @@ VERDICTS = Table(
     "verdicts.parquet",
     {
         "sample": pl.String,
-        "verdict": pl.String,  # keep, remove
-        "label": pl.String,
+        "verdict": pl.String,  # keep, remove, relabel; what is relabelled is kept
+        "label": pl.String,  # the new one, of relabel
         "reasons": pl.List(pl.String),  # why removed; empty when kept
         "flags": pl.List(pl.String),  # worth knowing, no cause for removal
         "kept_as": pl.String,  # the sample that is kept in its place
     },
     ("sample",),
 )
-"""Keep or remove, for every sample, with all reasons; written by ``clean``."""
+"""Keep, remove or relabel, for every sample, with all reasons; written by ``clean``."""
+
+EVIDENCE = Table(
+    "evidence.parquet",
+    {
+        "sample": pl.String,
+        "code": pl.String,  # what is said: blurred, mislabel, duplicate, reviewed, ...
+        "source": pl.String,  # who says so: check, copies, suspects, audit:NAME, rule:N, review
+        "effect": pl.String,  # remove, relabel, keep, flag; null: something stronger decided
+        "confidence": pl.Float64,  # 0..1, as the source says; null where it says none
+        "suggested": pl.String,  # another label
+        "detail": pl.String,  # in words: the audit's reason, the rule, who reviewed
+    },
+    ("sample", "source", "code", "detail"),
+)
+"""Everything that was said of the samples that merge let in, also what had no effect.
+
+Written by ``clean``.
+"""
+
+REVIEWS = Table(
+    "reviews.parquet",
+    {
+        "line": pl.Int64,  # of reviews/<dataset>.csv
+        "digest": pl.String,
+        "other": pl.String,  # the other image, of a pair; else empty
+        "annotation": pl.String,  # id, of one annotation; else empty
+        "tags": pl.List(pl.String),
+        "action": pl.String,  # keep, remove, relabel; same, different; withdraw; or empty
+        "label": pl.String,  # the new one, or empty
+        "reviewer": pl.String,
+        "time": pl.String,
+        "note": pl.String,
+        "state": pl.String,  # in_force, agrees, overruled, replaced, withdrawn, opinion
+        "effect": pl.String,  # applied, or why not: absent, unreadable, ...; null: not in force
+    },
+    ("line",),
+)
+"""What people said, and what came of it; written by ``clean``."""
+
+UNMATCHED = Table(
+    "unmatched.parquet",
+    {
+        "audit": pl.String,  # its name in the config
+        "line": pl.Int64,  # of its file
+        "id": pl.String,
+        "path": pl.String,
+        "why": pl.String,  # no_sample, several_samples, malformed
+    },
+    ("audit", "line"),
+)
+"""Rows of audits that name no sample of this dataset; written by ``clean``."""
+
+ANNOTATIONS = Table(
+    "annotations.parquet",
+    {
+        "sample": pl.String,
+        "table": pl.String,  # the side table that has the rest of it
+        "id": pl.Int64,
+        "category": pl.String,  # the new one, of relabel
+        "given": pl.String,  # as the source has it
+        "verdict": pl.String,  # keep, remove, relabel
+        "reason": pl.String,  # why removed: image_removed, removed_by_review; null when kept
+    },
+    ("table", "id", "sample"),
+)
+"""Keep, remove or relabel, for each annotation of a sample; written by ``clean``."""
 
 LEAKS = Table(
     "leaks.parquet",

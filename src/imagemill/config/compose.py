@@ -66,11 +66,17 @@ def _compose(project: Project, dataset: str, overrides: list[str]) -> DictConfig
 def _register_resolvers(project: Project, dataset: str) -> None:
     """``${pick:${sources},layout}``: that key of each entry; ``omit``: all but that key.
 
-    ``${tracked:splits}``: the sha256 of ``splits/<dataset>.csv``, or null; see ``tracked``.
+    ``${tracked:splits}``: the sha256 of ``splits/<dataset>.csv``, or null; see ``tracked``. With a
+    second name, of that dataset's file, unless it is null. ``${content:PATH}``: of a file there.
     """
 
-    def fingerprint(folder: str) -> str | None:
-        return tracked.fingerprint(project.root, folder, dataset)
+    def fingerprint(folder: str, of: str | None = None) -> str | None:
+        return tracked.fingerprint(project.root, folder, of or dataset)
+
+    def content(path: str) -> str | None:
+        return tracked.content(project.root / path)
+
+    OmegaConf.register_new_resolver("content", content, replace=True)
 
     OmegaConf.register_new_resolver("tracked", fingerprint, replace=True)
     OmegaConf.register_new_resolver("pick", _pick, replace=True)

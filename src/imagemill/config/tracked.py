@@ -6,7 +6,7 @@ null. The stage that obeys the file depends on that value. An edit so reruns ``c
 stage of that dataset alone, and ``data/<dataset>/config.yaml`` shows in Git that it happened.
 """
 
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from imagemill.errors import BuildError
@@ -19,8 +19,15 @@ def place(root: Path, folder: str, dataset: str) -> Path:
 
 def fingerprint(root: Path, folder: str, dataset: str) -> str | None:
     """Return the sha256 of the file, or None when there is none."""
-    path = place(root, folder, dataset)
-    return sha256(path.read_bytes()).hexdigest() if path.exists() else None
+    return content(place(root, folder, dataset))
+
+
+def content(path: Path) -> str | None:
+    """Return the sha256 of a file, or None when there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def read(root: Path, folder: str, dataset: str, said: str | None) -> bytes | None:

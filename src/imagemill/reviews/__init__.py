@@ -1,0 +1,1 @@
+"""What people decided about images: ``reviews/<dataset>.csv``, keyed by content hash."""
