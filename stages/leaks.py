@@ -11,7 +11,7 @@ def main(config: leaks.Config, paths: Paths) -> None:
     """Read samples, verdicts and pairs; write manifest, leaks and certificate; obey the gate."""
     samples = SAMPLES.read(paths.of("merge"))
     verdicts = VERDICTS.read(paths.of("clean"))
-    pairs = PAIRS.read(paths.of("match"))
+    pairs = PAIRS.read(paths.of("clean"))
     frozen = splits.frozen.obeyed(paths.root, paths.dataset, config.assigning)
     others = leaks.Benchmarks.read(config, paths.root, paths.of("measure"))
     decision = leaks.decide(samples, verdicts, pairs, config, frozen, others.hits)

@@ -29,6 +29,8 @@ PIPELINE = (
     "src",
     "fingerprints",
     "splits",
+    "reviews",
+    "audits",
     "dvc.yaml",
     "requirements.lock",
     ".dvcignore",

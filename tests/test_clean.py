@@ -13,13 +13,18 @@ from imagemill.errors import ConfigError, GateError
 from imagemill.tables import FACTS, PAIRS, SAMPLES, VERDICTS
 from tests import make
 
+TAGS = {"mislabel_confirmed": "Definitely wrong label", "keep": "Keep in dataset"}
+
 USUAL: dict[str, Any] = {
     "min_side": 48,
+    "max_side": 20_000,
     "max_aspect": 5.0,
     "min_sharpness": 20.0,
     "min_brightness": 0.06,
     "max_brightness": 0.94,
     "min_entropy": 3.0,
+    "min_saturation": 0.02,
+    "min_quality": 10,
     "remove": [
         "too_small",
         "odd_aspect",
@@ -31,7 +36,14 @@ USUAL: dict[str, Any] = {
     ],
     "flag": ["wrong_extension", "private_metadata"],
     "keep_copy": "largest",
+    "priority": [],
     "on_conflict": "drop",
+    "audits": {},
+    "suspects": {"neighbours": 3, "min_score": 0.6},
+    "rules": [],
+    "reviews": {"obey": "obeyed", "of": None, "content": None, "tags": TAGS},
+    "splits": [],
+    "max_removed_share": {"split": None, "label": None, "least": 1},
     "expect": {},
 }
 
@@ -45,12 +57,12 @@ def judged(
     samples = [{**row, "digest": make.digest(row.get("content", row["key"]))} for row in rows]
     readable = [{k: v for k, v in row.items() if k not in ("reason", "detail")} for row in samples]
     facts = make.frame(FACTS, *[{**row, "reason": row.get("unreadable")} for row in readable])
-    verdicts = clean.judge(
+    inputs = clean.Inputs(
         make.frame(SAMPLES, *samples),
         facts.unique("digest"),
         make.frame(PAIRS, *[make.pair(a, b) for a, b in pairs or []]),
-        clean.Config.model_validate({**USUAL, **config}),
     )
+    verdicts = clean.judge(inputs, clean.Config.model_validate({**USUAL, **config})).verdicts
     assert verdicts.schema == pl.Schema(VERDICTS.columns)
     assert len(verdicts) == len(rows)
     return {row["sample"].split("/", 1)[1]: row for row in verdicts.iter_rows(named=True)}
@@ -66,6 +78,13 @@ LIMITS = {
     "too_small, height": ({"width": 200, "height": 48}, {"width": 48, "height": 47}),
     "odd_aspect": ({"width": 500, "height": 100}, {"width": 501, "height": 100}),
     "odd_aspect, upright": ({"width": 100, "height": 500}, {"width": 100, "height": 501}),
+    "odd_size": (
+        {"width": 20_000, "height": 9000},
+        {"width": 20_001, "height": 9000},
+    ),
+    "grey": ({"saturation": 0.02}, {"saturation": 0.0199}),
+    "low_quality": ({"quality": 10}, {"quality": 9}),
+    "low_quality, no JPEG": ({"quality": None}, {"quality": 1}),
     "blurred": ({"sharpness": 20.0}, {"sharpness": 19.99}),
     "dark": ({"brightness": 0.06}, {"brightness": 0.0599}),
     "bright": ({"brightness": 0.94}, {"brightness": 0.9401}),
@@ -265,9 +284,9 @@ def test_verdicts_are_whole_and_independent_of_the_order_of_rows(rows, alike, co
 def test_the_summary_counts_reasons():
     rows = [{"key": "a", "sharpness": 1.0}, {"key": "b"}]
     facts = make.frame(FACTS, *rows)
-    config = clean.Config.model_validate(USUAL)
-    verdicts = clean.judge(make.frame(SAMPLES, *rows), facts, PAIRS.frame(), config)
-    assert clean.summary(verdicts) == "clean: 1 of 2 samples kept\nclean: 1 blurred"
+    inputs = clean.Inputs(make.frame(SAMPLES, *rows), facts, PAIRS.frame())
+    judgement = clean.judge(inputs, clean.Config.model_validate(USUAL))
+    assert clean.summary(judgement) == "clean: 1 of 2 samples kept\nclean: 1 blurred"
 
 
 @pytest.mark.parametrize(
@@ -284,6 +303,6 @@ def test_a_kept_image_unlike_what_is_expected_stops_the_build(verdict, said):
     facts = make.frame(FACTS, *[{k: v for k, v in row.items() if k != "reason"} for row in rows])
     expected = {"width": {"least": 200, "most": 200}}
     config = clean.Config.model_validate({**USUAL, "expect": expected})
-    verdicts = clean.judge(samples, facts, PAIRS.frame(), config)
+    judgement = clean.judge(clean.Inputs(samples, facts, PAIRS.frame()), config)
     with pytest.raises(GateError, match=said) if said else nullcontext():
-        clean.refuse_unexpected(verdicts, samples, facts, config)
+        clean.refuse_unexpected(judgement, samples, facts, config)

@@ -19,6 +19,13 @@ from tests.conftest import ROOT
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = sorted(DVC)
 CONF = sorted((ROOT / "conf").rglob("*.yaml"))
+PLACES = {
+    "augment": "package.augment",
+    "embedder": "measure.embedder",
+    "keypoints": "measure.keypoints",
+    "transforms": "package",
+}
+"""Where groups that are not of the top are composed."""
 
 
 def deps(stage: str) -> list[str]:
@@ -133,9 +140,11 @@ def test_every_config_file_composes(path: Path) -> None:
         elif group in ("source", "layout", "table"):
             at = {"source": "sources.x", "layout": "sources.x.layout", "table": "tables.x"}[group]
             assert compose("config", overrides=["dataset=solar", f"+{group}@{at}={name}"])
-        elif group in ("augment", "embedder", "transforms"):
-            place = {"embedder": "measure.embedder", "augment": "package.augment"}.get(group)
-            at = f"{group}@{place or 'package'}"
+        elif group == "audit":
+            given = [f"+audit@clean.audits.x={name}", "clean.audits.x.path=audits/x.csv"]
+            assert compose("config", overrides=["dataset=solar", *given])
+        elif group in PLACES:
+            at = f"{group}@{PLACES[group]}"
             assert compose("config", overrides=["dataset=solar", f"{at}={name}"])
         else:
             overrides = [f"{group}={name}"]

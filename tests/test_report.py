@@ -534,6 +534,8 @@ CODES = {
     *("not_a_file", "link", "unsafe_name", "replaced", "encrypted", "unknown_packing", "bomb"),
     *("no_image", "conflicting_copies", "duplicate", "leak"),
     *("in_benchmark", "joins_splits", "train_test_leak"),
+    *("removed_by_review", "removed_by_rule", "relabelled", "label_suspect"),
+    *("mislabel", "outlier", "near_duplicate", "blur", "corrupt", "ambiguous"),
 }
 
 

@@ -274,7 +274,9 @@ PAIRS = Table(
     {
         "a": pl.String,  # digests, a < b
         "b": pl.String,
-        "tier": pl.String,  # pixels; perceptual; semantic: only the embeddings hinted at it
+        # pixels; perceptual; semantic: only the embeddings hinted at it; reviewed: people call
+        # them the same
+        "tier": pl.String,
         "distance": pl.Int32,  # differing bits of the perceptual hashes; 0 for pixels
         "similarity": pl.Float32,  # cosine of the embeddings; null where there are none
         "transform": pl.String,  # that takes b to a: one of TRANSFORMS
@@ -283,6 +285,8 @@ PAIRS = Table(
     ("a", "b"),
 )
 """Verified pairs of distinct images that show the same thing; written by ``match``.
+
+``clean`` writes them again, as people would have them.
 
 Samples with equal bytes share a digest; they are known without a row here.
 """

@@ -13,7 +13,7 @@ from imagemill.leaks import certificate, deliverables, gate, sheet
 from imagemill.leaks.across import across, admitted
 from imagemill.leaks.against import Benchmarks
 from imagemill.leaks.counts import Counts, counted
-from imagemill.leaks.leaving import KEPT, blamed, few, flagged, leavers, removed
+from imagemill.leaks.leaving import KEPT, blamed, few, flagged, leavers, obeyed, removed
 from imagemill.leaks.settings import Config
 from imagemill.progress import say
 from imagemill.tables import LEAKS, MANIFEST
@@ -60,8 +60,7 @@ def decide(
     hits: Hits = no_hits,
 ) -> Decision:
     """Return the final manifest and the leaks found, whatever the order of the rows."""
-    said = samples.drop("label", "reason", "detail", "kept_as")
-    rows = said.join(verdicts, on="sample", how="left", maintain_order="left")
+    rows = obeyed(samples, verdicts)
     near = admitted(pairs, config.methods, config.max_distance, config.min_similarity)
     taken = hits(rows.filter(KEPT))
     rows = removed(rows, _in(_going(taken, config)), "in_benchmark")

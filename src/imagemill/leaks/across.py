@@ -23,20 +23,22 @@ def admitted(
 ) -> pl.DataFrame:
     """Return those of ``tables.PAIRS`` that these methods find, with ``kind`` and ``method``.
 
-    Equal pixels are found by every method. ``distance`` is null where no hashes were compared,
-    ``similarity`` is on the scale of ``tables.LEAKS``.
+    Equal pixels are found by every method; what people call the same, wherever likeness counts.
+    ``distance`` is null where no hashes were compared, ``similarity`` is on the scale of
+    ``tables.LEAKS``.
     """
     if "similarity" not in pairs.columns:
         pairs = pairs.with_columns(pl.lit(None, pl.Float32).alias("similarity"))
     near = pl.lit("perceptual" in methods) & (pl.col("tier") == "perceptual")
     if max_distance is not None:
         near &= pl.col("distance") <= max_distance
+    said = pl.lit(any(each != "exact" for each in methods)) & (pl.col("tier") == "reviewed")
     akin = pl.lit("semantic" in methods) & (pl.col("similarity") >= min_similarity)
     same = pl.lit(bool(methods)) & (pl.col("tier") == "pixels")
     kind = (
         pl.when(same)
         .then(pl.lit("pixels"))
-        .when(near)
+        .when(near | said)
         .then(pl.lit("perceptual"))
         .when(akin)
         .then(pl.lit("semantic"))

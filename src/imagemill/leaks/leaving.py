@@ -11,6 +11,20 @@ FLAG = "train_test_leak"
 """Of a sample that is, or was, in a leak: the tag of the cleaning guide's taxonomy."""
 
 
+def obeyed(samples: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Return ``samples`` with what ``clean`` says of them; what it relabelled is kept.
+
+    An identity that is known by its label alone is relabelled with it.
+    """
+    said = samples.drop("reason", "detail", "kept_as").rename({"label": "_given"})
+    rows = said.join(verdicts, on="sample", how="left", maintain_order="left")
+    same = pl.col("identity") == pl.col("_given")
+    return rows.with_columns(
+        pl.when(same).then("label").otherwise("identity").alias("identity"),
+        pl.col("verdict").replace({"relabel": "keep"}),
+    ).drop("_given")
+
+
 def leavers(found: pl.DataFrame, remove_from: list[str], report_only: list[Kind]) -> set[str]:
     """Return the samples that go: of each leaking pair the one in the split named first.
 

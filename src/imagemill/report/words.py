@@ -163,6 +163,18 @@ REASONS: dict[str, Words] = {
         "It shows the same as an image in another split. A model tested on what it has learnt "
         "would look better than it is. The other one is shown beside.",
     ),
+    "removed_by_review": Words(
+        "Removed by a person", "Somebody looked at it and decided that it does not belong here."
+    ),
+    "removed_by_rule": Words(
+        "Removed by a rule",
+        "A rule of the config removes it, by what checks and audits say of it.",
+    ),
+    "odd_size": Words("Odd size", "One of its sides is longer than the config allows."),
+    "grey": Words("Without colour", "It has hardly any colour."),
+    "low_quality": Words(
+        "Saved at low quality", "It is a JPEG that was compressed so far that one can see it."
+    ),
     "in_benchmark": Words(
         "In a benchmark",
         "It is an image of another dataset that this one must share nothing with, such as the test "
@@ -183,6 +195,22 @@ FLAGS: dict[str, Words] = {
     "private_metadata": Words(
         "Tells where it was taken",
         "The file carries the place where it was taken. That does not travel into the package.",
+    ),
+    "relabelled": Words(
+        "Has a new label", "People or a rule gave it another label than its source does."
+    ),
+    "label_suspect": Words(
+        "Label in doubt", "The images most like it have another label. Somebody should look at it."
+    ),
+    "mislabel": Words("Label in doubt, says an audit", "An audit takes its label for wrong."),
+    "outlier": Words("Outlier, says an audit", "An audit finds it unlike all others."),
+    "near_duplicate": Words(
+        "Near copy, says an audit", "An audit finds another image that is almost the same."
+    ),
+    "blur": Words("Blurred, says an audit", "An audit finds it out of focus."),
+    "corrupt": Words("Damaged, says an audit", "An audit finds its file damaged."),
+    "ambiguous": Words(
+        "Ambiguous, says an audit", "An audit finds that it could bear several labels."
     ),
     "train_test_leak": Words(
         "In a leak across splits",
