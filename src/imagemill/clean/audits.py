@@ -4,7 +4,8 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from io import BytesIO, StringIO
+from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -28,6 +29,8 @@ SAID = {
 
 FLAGGED = {"sample": pl.String, "source": pl.String, **SAID}
 """The same of the rows that name a sample; ``source`` is ``audit:NAME``."""
+
+MANY = 50_000  # rows that are in memory as Python has them; the rest is a table by then
 
 TOLD = ("id", "path", "label", "flag", "confidence", "suggested", "reason")
 """What a row may tell; see ``settings.Audit``."""
@@ -176,54 +179,50 @@ def _number(column: str) -> pl.Expr:
     text = pl.col(column)
     percent = text.str.ends_with("%")
     value = text.str.strip_suffix("%").str.strip_chars().cast(pl.Float64, strict=False)
-    return pl.when(percent).then(value / 100).otherwise(value)
+    return pl.when(percent).then((value / 100).round(12)).otherwise(value)
 
 
 def _table(content: bytes, separator: str, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows of a CSV as text with ``line``, and those that are no rows."""
-    if not content.strip():
+    text = list(StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
+    header = [name.strip() for name in next(csv.reader(text, delimiter=separator), [])]
+    if not header:
         raise BuildError(f"{where}: is empty; export it again")
-    try:
-        table = pl.read_csv(
-            BytesIO(content), infer_schema=False, separator=separator, encoding="utf8-lossy"
-        )
-        named = table.rename(lambda name: name.strip().lstrip("\ufeff"))
-        if content.count(b"\n") <= len(table) + 1:  # no cell has a line break, no line is empty
-            return named.with_row_index("line", offset=2).cast({"line": pl.Int64}), _broken([])
-    except pl.exceptions.PolarsError:
-        pass  # some row is malformed: which one, a slower reader says
-    return _slowly(content, separator, where)
-
-
-def _slowly(content: bytes, separator: str, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    text = StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
-    lines = _lines(csv.reader(text, delimiter=separator))
-    header = [name.strip() for name in next(lines, (1, []))[1]]
-    if len(set(header)) < len(header):
-        raise BuildError(f"{where}:1: two columns have the same name; rename one")
-    good: list[list[object]] = []
-    odd: list[int] = []
-    for line, cells in lines:
-        if len(cells) == len(header):
-            good.append([line, *cells])
-        elif cells:
-            odd.append(line)
+    if len({*header, "line"}) <= len(header):
+        raise BuildError(f"{where}:1: two columns are called the same, or one `line`; rename one")
     schema = {"line": pl.Int64, **dict.fromkeys(header, pl.String)}
-    return pl.DataFrame(good, schema, orient="row"), _broken(odd)
+    parts, odd = [pl.DataFrame(schema=schema)], []
+    rows = islice(_rows(text, separator, len(header)), 1, None)
+    while some := list(islice(rows, MANY)):
+        good = [[line, *cells] for line, cells in some if cells]
+        odd += [line for line, cells in some if not cells]
+        parts.append(pl.DataFrame(good, schema, orient="row"))
+    return pl.concat(parts), _broken(odd)
 
 
-def _lines(reader: "Iterator[list[str]]") -> Iterator[tuple[int, list[str]]]:
-    """Yield where each row begins, and its cells; a row that cannot be read has one cell."""
-    line = 1
-    while True:
+def _rows(text: list[str], separator: str, width: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line where each row begins, and its cells: none where it is malformed.
+
+    A quote that nobody closes would swallow the rows after it: they are read again on their own.
+    """
+    start = 0
+    while start < len(text):
+        lines = (text[at] for at in range(start, len(text)))
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        at = start
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            for cells in reader:
+                if cells and len(cells) != width:
+                    break
+                if cells:
+                    yield at + 1, cells
+                at = start + reader.line_num
+            else:
+                return
         except csv.Error:
-            cells = ["\0"]
-        yield line, cells
-        line = reader.line_num + 1  # type: ignore[attr-defined]
+            pass
+        yield at + 1, []
+        start = at + 1
 
 
 def _broken(lines: list[int]) -> pl.DataFrame:

@@ -98,7 +98,7 @@ def touched(rule: Rule, rows: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFr
     said = _said(evidence, rule.codes)
     try:
         condition = _truth(rule.condition, names).fill_null(value=False)
-        label = names.column("suggested") if rule.label is None else pl.lit(rule.label)
+        label = names.label()
         held = rows.join(said, on="sample", how="left", maintain_order="left").filter(condition)
         return held.select("sample", suggested=label.cast(pl.String))
     except pl.exceptions.PolarsError as error:
@@ -155,6 +155,12 @@ class _Names:
             ]
             return pl.coalesce([*sure, *(f"{code}.suggested" for code in self._asked())])
         return pl.col(name)
+
+    def label(self) -> pl.Expr:
+        """Return the new label; null where the rule gives none."""
+        if self.rule.action == "relabel" and self.rule.label is None:
+            return self.column("suggested")
+        return pl.lit(self.rule.label, pl.String)
 
     def _asked(self) -> list[str]:
         if not self.codes:
@@ -214,9 +220,7 @@ def _value(node: ast.expr, names: _Names) -> pl.Expr:
             if code in names.codes:
                 return pl.col(f"{code}.{attr}")
         case ast.Name(id=name):
-            raise names.odd(
-                f"{name} is a flag, which is there or not; {name}.confidence is a number"
-            )
+            raise names.odd(f"{name} is a flag: there or not; {name}.confidence is a number")
     return pl.lit(_constant(node, names))
 
 
