@@ -6,6 +6,7 @@ from pathlib import Path
 from imagemill import (
     clean,
     config,
+    deliver,
     download,
     leaks,
     match,
@@ -29,6 +30,7 @@ SECTIONS: compose.Sections = {
     "clean": clean.Config,
     "leaks": leaks.Config,
     "package": package.Config,
+    "deliver": deliver.Config,
     "report": report.Config,
     "publish": publish.Config,
 }

@@ -35,7 +35,10 @@ PIPELINE = (
     "requirements.lock",
     ".dvcignore",
 )
-STAGES = ("scan", "download", "merge", "measure", "match", "clean", "leaks", "package", "report")
+STAGES = (
+    *("scan", "download", "merge", "measure", "match", "clean", "leaks"),
+    *("package", "deliver", "report"),
+)
 
 
 class Project:

@@ -166,6 +166,29 @@ def freeze(
 
 
 @app.command()
+def deliver(
+    datasets: Annotated[list[str], typer.Argument(help="Datasets that are built.")],
+    to: Annotated[Path, typer.Option(help="Folder to fill; made when it is not there.")] = Path(
+        "Dataset_Cleaning_Results"
+    ),
+) -> None:
+    """Collect manifests, summaries, removal lists and slides, and how the datasets compare."""
+    from imagemill import collecting  # noqa: PLC0415 (Polars takes long to import)
+
+    sys.exit(reported(lambda: say(collecting.collect(Path.cwd(), datasets, to))))
+
+
+@app.command()
+def compare(
+    datasets: Annotated[list[str], typer.Argument(help="Datasets that are built.")],
+) -> None:
+    """Show the figures of several datasets side by side."""
+    from imagemill import collecting  # noqa: PLC0415
+
+    sys.exit(reported(lambda: say(collecting.compare(Path.cwd(), datasets))))
+
+
+@app.command()
 def prune(
     datasets: Annotated[
         list[str] | None,
