@@ -1,9 +1,9 @@
 """Removal lists and relabel maps, by the ids that the sources themselves use.
 
 A training script that reads a source by itself needs no other file: the guide's reads a list with
-``int(line.strip())`` and a map with ``relabel_map.get(str(row))``. Ids of several sources may be the
-same number, so each source has files of its own; those without a source's name are of the whole
-dataset where its ids differ, and else of the source that is trained on.
+``int(line.strip())`` and a map with ``relabel_map.get(str(row))``. Ids of several sources may be
+the same number, so each source has files of its own; those without a source's name are of the
+whole dataset where its ids differ, and else of the source that is trained on.
 """
 
 import json

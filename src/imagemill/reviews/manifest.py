@@ -53,10 +53,10 @@ def tagged(
         rows.select(
             "image_id",
             "label",
-            "reason",
             "user_tags",
             "notes",
             "digest",
+            reason="detail",
             image_path="sample",
             vl_flag_type="code",
             vl_confidence="confidence",
