@@ -12,6 +12,7 @@ from pydantic import Field
 
 from imagemill import packs
 from imagemill.config import Section
+from imagemill.download import siblings
 from imagemill.download.packing import FAILED, Origins, pack
 from imagemill.download.room import Room
 from imagemill.download.spool import Spool
@@ -45,10 +46,13 @@ def update(
     folder.mkdir(exist_ok=True)
     for part in folder.glob(".*.part"):  # of a run that was killed
         part.unlink()
-    places = _places(out)
     listing = listing.with_row_index("row")
+    wanted = listing.filter("wanted")
+    places = _places(out)
+    mine = siblings.Held(places, siblings.indexed(INDEX.last(out), places))
+    places, known = siblings.adopted(wanted, mine, config, out)
     with Spool(spool) as kept:
-        wanted = _resolved(listing.filter("wanted"), _indexed(out, places), kept.held())
+        wanted = _resolved(wanted, known, kept.held())
         missing = wanted.filter(pl.col("digest").is_null())
         room = Room(missing, _unpacked(wanted, places), out, kept.folder)
         room.check()
@@ -75,21 +79,12 @@ def _places(out: Path) -> pl.DataFrame:
     return PLACES.last(out).filter(pl.col("pack").is_in(there))
 
 
-_VERSION = ["source", "key", "tag"]
-
-
-def _indexed(out: Path, places: pl.DataFrame) -> pl.DataFrame:
-    """Return the versions of objects whose content the packs hold."""
-    index = INDEX.last(out).filter(pl.col("reason").is_null(), pl.col("tag").is_not_null())
-    return index.join(places, on="digest", how="semi").select(*_VERSION, "digest", "bytes")
-
-
 def _resolved(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
     """Fill in content hash and length where this version of an object is known."""
     for frame in filter(len, known):  # a join would copy a million rows for nothing
-        found = frame.select(*_VERSION, _digest="digest", _bytes="bytes")
+        found = frame.select(*siblings.VERSION, _digest="digest", _bytes="bytes")
         wanted = (
-            wanted.join(found, on=_VERSION, how="left", maintain_order="left")
+            wanted.join(found, on=siblings.VERSION, how="left", maintain_order="left")
             .with_columns(
                 pl.coalesce("_bytes", "bytes").alias("bytes"),
                 pl.coalesce("digest", "_digest").alias("digest"),
@@ -102,8 +97,8 @@ def _resolved(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
 def _validators(wanted: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
     """Return what servers called the versions that are held, as ``VALIDATORS``."""
     said = pl.concat([frame.select(*VALIDATORS.columns) for frame in known])
-    first = said.drop_nulls("validator").unique(_VERSION, keep="first", maintain_order=True)
-    return first.join(wanted, on=_VERSION, how="semi")
+    first = said.drop_nulls("validator").unique(siblings.VERSION, keep="first", maintain_order=True)
+    return first.join(wanted, on=siblings.VERSION, how="semi")
 
 
 def _unpacked(wanted: pl.DataFrame, places: pl.DataFrame) -> int:
