@@ -4,6 +4,7 @@ from imagemill import certificates, packs, report
 from imagemill.progress import say
 from imagemill.stage import Paths, stage
 from imagemill.tables import (
+    EVIDENCE,
     FACTS,
     INDEX,
     LEAKS,
@@ -12,6 +13,7 @@ from imagemill.tables import (
     ORPHANS,
     PAIRS,
     PLACES,
+    REVIEWS,
     SAMPLES,
     VERDICTS,
     read_side_tables,
@@ -33,6 +35,8 @@ def main(config: report.Config, paths: Paths) -> None:
         manifest=MANIFEST.read(paths.of("leaks")),
         leaks=LEAKS.read(paths.of("leaks")),
         truth=read_side_tables(paths.of("scan"), ["truth"]).get("truth"),
+        evidence=EVIDENCE.read(paths.of("clean")),
+        reviews=REVIEWS.read(paths.of("clean")),
         certificate=certificates.read(paths.of("leaks") / certificates.FILE),
     )
     folder = paths.of("download") / packs.FOLDER

@@ -13,7 +13,7 @@ from pydantic import Field
 from imagemill import images
 from imagemill.about import About
 from imagemill.config import Section
-from imagemill.report import counts, page, truth
+from imagemill.report import counts, page, slides, truth
 from imagemill.report.counts import Figures
 from imagemill.report.ledger import Tables, ledger
 from imagemill.report.pictures import Album
@@ -34,9 +34,9 @@ class Config(Section):
 
 
 def write(tables: Tables, packs_folder: Path, config: Config, out: Path) -> Figures:
-    """Write ``index.html`` and ``summary.json`` below ``out``; return what the latter says.
+    """Write ``index.html``, ``slides.html`` and ``summary.json`` below ``out``.
 
-    Equal tables and packs give equal bytes. Raises ``BuildError`` when rows went missing.
+    Returns what the latter says. Equal tables and packs give equal bytes. Raises ``BuildError`` when rows went missing.
     """
     rows = ledger(tables)
     planted = _planted(tables)
@@ -49,6 +49,7 @@ def write(tables: Tables, packs_folder: Path, config: Config, out: Path) -> Figu
     with Album(tables.places, packs_folder, limits, unread) as album:
         shown = page.Page(rows, tables, album, planted, config.about, config.examples, config.pairs)
         (out / "index.html").write_text(page.render(shown), encoding="utf-8")
+        (out / "slides.html").write_text(slides.render(shown), encoding="utf-8")
     text = json.dumps(figures, indent=2, sort_keys=True)
     (out / "summary.json").write_text(f"{text}\n", encoding="utf-8")
     return figures

@@ -4,13 +4,13 @@ What the page says is counted from this one frame, so that its numbers add up.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from imagemill.errors import BuildError
-from imagemill.tables import FACTS, MANIFEST
+from imagemill.tables import EVIDENCE, FACTS, MANIFEST, REVIEWS
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Tables:
     """The side table of planted problems, where there is one; see ``truth``."""
     certificate: Mapping[str, Any] | None
     """What ``leaks`` certifies; see ``certificates``."""
+    evidence: pl.DataFrame = field(default_factory=EVIDENCE.frame)
+    reviews: pl.DataFrame = field(default_factory=REVIEWS.frame)
 
 
 FIGURES = ["format", "width", "height", "frames", "sharpness", "brightness", "entropy"]

@@ -49,7 +49,12 @@ class Section(NamedTuple):
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
-    environment = jinja2.Environment(
+    return environment().get_template("page.html").render(_given(page)).lstrip()
+
+
+def environment() -> jinja2.Environment:
+    """Return how this package's templates are filled in: nothing given is taken for HTML."""
+    made = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
         trim_blocks=True,
@@ -57,8 +62,8 @@ def render(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
         finalize=words.shown,
     )
-    environment.filters |= {"n": _number, "share": _share}
-    return environment.get_template("page.html").render(_given(page)).lstrip()
+    made.filters |= {"n": _number, "share": _share}
+    return made
 
 
 def _template(name: str) -> str:
