@@ -36,7 +36,8 @@ class Config(Section):
 def write(tables: Tables, packs_folder: Path, config: Config, out: Path) -> Figures:
     """Write ``index.html``, ``slides.html`` and ``summary.json`` below ``out``.
 
-    Returns what the latter says. Equal tables and packs give equal bytes. Raises ``BuildError`` when rows went missing.
+    Returns what the latter says. Equal tables and packs give equal bytes. Raises ``BuildError``
+    when rows went missing.
     """
     rows = ledger(tables)
     planted = _planted(tables)
