@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from tests.audited import audit
 from tests.draw import photo_bytes
 from tests.postgres import postgres, postgres_server  # noqa: F401 (fixtures)
 from tests.publishing import signed_in, target  # noqa: F401 (fixtures)
@@ -155,6 +156,12 @@ def project(tmp_path: Path) -> Project:
 def tracked(project: Project) -> Project:
     """The same project under Git and DVC."""
     return track(project)
+
+
+@pytest.fixture
+def audited(project: Project) -> Project:
+    """The same project, with an audit that rules and people act on."""
+    return audit(project)
 
 
 Build = Callable[[Project, str], None]
