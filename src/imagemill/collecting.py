@@ -21,6 +21,8 @@ def collect(root: Path, datasets: Sequence[str], to: Path) -> str:
     """
     found = {dataset: _figures(root, dataset) for dataset in datasets}
     for dataset in datasets:
+        _refuse_missing(root / "data" / dataset / "report" / SLIDES, dataset, "report")
+    for dataset in datasets:
         _copy(root, dataset, to)
     table = compared(found)
     place = to / deliver.SUMMARIES
@@ -38,10 +40,14 @@ def compare(root: Path, datasets: Sequence[str]) -> str:
 def _figures(root: Path, dataset: str) -> Figures:
     Project(root).overrides(dataset)
     path = root / "data" / dataset / "deliver" / FILE
-    if not path.exists():
-        raise BuildError(f"deliver: {dataset}: is not built; `dvc repro deliver@{dataset}` first")
+    _refuse_missing(path, dataset, "deliver")
     found: Figures = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def _refuse_missing(path: Path, dataset: str, stage: str) -> None:
+    if not path.exists():
+        raise BuildError(f"deliver: {dataset}: is not built; `dvc repro {stage}@{dataset}` first")
 
 
 def _copy(root: Path, dataset: str, to: Path) -> None:
@@ -55,5 +61,4 @@ def _copy(root: Path, dataset: str, to: Path) -> None:
         shutil.copyfile(root / audit["path"], target)
     (to / deliver.PRESENTATION).mkdir(exist_ok=True)
     slides = data / "report" / SLIDES
-    if slides.exists():
-        shutil.copyfile(slides, to / deliver.PRESENTATION / f"{dataset}_{SLIDES}")
+    shutil.copyfile(slides, to / deliver.PRESENTATION / f"{dataset}_{SLIDES}")
