@@ -17,6 +17,7 @@ from imagemill.reviews.file import HEADER
 from imagemill.reviews.rows import Review
 from imagemill.reviews.taxonomy import Taxonomy
 from tests import make
+from tests.conftest import ROOT
 
 TAXONOMY = Taxonomy(tags={"mislabel_confirmed": "Definitely wrong label", "keep": "Keep it"})
 A, B = make.digest("a"), make.digest("b")
@@ -283,3 +284,24 @@ def test_agreement_counts_what_several_have_judged() -> None:
     found = standing.standing(file.Log("x", log, list(range(5))))
     assert standing.agreement(found) == (2, 1)
     assert standing.contradictions(found)["reviewer"].to_list() == ["ann", "bob"]
+
+
+def test_two_branches_merge_to_the_verdicts_of_both(tmp_path: Path) -> None:
+    (tmp_path / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
+
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-qb", "main")
+    file.append(tmp_path, "pets", [GOOD], TAXONOMY)
+    git("add", ".gitattributes", "reviews")
+    git("commit", "-qm", "one")
+    git("checkout", "-qb", "other")
+    file.append(tmp_path, "pets", [said(reviewer="bob")], TAXONOMY)
+    git("commit", "-qam", "bob")
+    git("checkout", "-q", "main")
+    file.append(tmp_path, "pets", [said(reviewer="cem", note="x")], TAXONOMY)
+    git("commit", "-qam", "cem")
+    git("merge", "-q", "other")
+    assert {each.reviewer for each in loaded(tmp_path)} == {"ann", "bob", "cem"}

@@ -1,13 +1,16 @@
 """Verdicts outlast their files; ways of cleaning are datasets side by side of the same packs."""
 
 import shutil
+from io import BytesIO
 
 import pytest
 
 from imagemill import reviews
+from imagemill.tables import LEAKS
+from tests import make
 from tests.audited import AUDITED
 from tests.conftest import Build, Project
-from tests.draw import photo_bytes
+from tests.draw import photo, photo_bytes
 from tests.test_deliver import IMAGENET, changed
 from tests.test_parquet import shard
 
@@ -92,6 +95,44 @@ def test_objects_of_a_remote_source_are_fetched_once_for_all_datasets(
     assert "download: 0 objects fetched" in capfd.readouterr().err
     held = [list(project.files(f"data/{name}/download").values()) for name in ("one", "two")]
     assert held[0] == held[1]
+
+
+SPLIT = """\
+# @package _global_
+# Drawn photos in a given split.
+defaults:
+  - /source@sources.pets: folder
+  - /layout@sources.pets.layout: imagefolder
+  - override /leaks: given
+about: {title: Drawn pets}
+sources:
+  pets:
+    path: pets
+    layout: {folders: [split, label]}
+"""
+
+
+def test_what_people_say_of_a_pair_holds_for_leaks_too(project: Project, build: Build) -> None:
+    project.conf("dataset/pets.yaml", SPLIT)
+    again = BytesIO()
+    photo(1).save(again, "PNG", compress_level=1)
+    for key, data in {
+        "train/cat/1.png": photo_bytes(1),
+        "test/cat/1.png": again.getvalue(),
+    }.items():
+        make.fill(project.root / "pets", {key: data, key.replace("1", "2"): photo_bytes(len(key))})
+
+    def leaks() -> list[tuple[str, str]]:
+        build(project, "pets")
+        found = LEAKS.read(project.root / "data/pets/leaks").select("a", "b")
+        return [(str(a), str(b)) for a, b in found.iter_rows()]
+
+    assert leaks() == [("pets/test/cat/1.png", "pets/train/cat/1.png")]
+    work = reviews.load("pets", project.root, everything=True)
+    work.pair("test/cat/1.png", "train/cat/1.png", "different", reviewer="Ann")
+    work.pair("test/cat/1.png", "train/cat/2.png", "same", reviewer="Ann")
+    work.save()
+    assert leaks() == [("pets/test/cat/1.png", "pets/train/cat/2.png")]
 
 
 def ran(project: Project, *targets: str) -> set[str]:

@@ -29,7 +29,8 @@ def reviews(root: Path, dataset: str, config: Config) -> pl.DataFrame:
     """Read what people say that this build must obey, as ``tables.REVIEWS``."""
     if config.reviews.obey == "ignored":
         return REVIEWS.frame()
-    said = file.obeyed(root, config.reviews.of or dataset, config.reviews.content, config.reviews)
+    given = config.reviews
+    said = file.obeyed(root, given.of or dataset, given.content, given, reader=dataset)
     return standing.standing(said)
 
 

@@ -30,8 +30,12 @@ def content(path: Path) -> str | None:
         return file_digest(file, "sha256").hexdigest()
 
 
-def read(root: Path, folder: str, dataset: str, said: str | None) -> bytes | None:
+def read(
+    root: Path, folder: str, dataset: str, said: str | None, reader: str | None = None
+) -> bytes | None:
     """Return what the file holds, or None when there is none.
+
+    ``reader``: the dataset whose config says so, where that is another one.
 
     Raises ``BuildError`` when it is not the one of which the config ``said`` the sha256.
     """
@@ -39,7 +43,7 @@ def read(root: Path, folder: str, dataset: str, said: str | None) -> bytes | Non
     content = path.read_bytes() if path.exists() else None
     if (None if content is None else sha256(content).hexdigest()) != said:
         raise BuildError(
-            f"{folder}/{path.name}: is not what data/{dataset}/config.yaml was written for; "
-            f"run `dvc repro config@{dataset}`, or the whole build"
+            f"{folder}/{path.name}: is not what data/{reader or dataset}/config.yaml was written "
+            f"for; run `dvc repro config@{reader or dataset}`, or the whole build"
         )
     return content

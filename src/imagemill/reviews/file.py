@@ -70,12 +70,15 @@ def load(root: Path, dataset: str, taxonomy: Taxonomy) -> Log:
     return parse(place.read_bytes(), name, taxonomy) if place.exists() else Log(name)
 
 
-def obeyed(root: Path, dataset: str, said: str | None, taxonomy: Taxonomy) -> Log:
+def obeyed(
+    root: Path, dataset: str, said: str | None, taxonomy: Taxonomy, reader: str | None = None
+) -> Log:
     """Return what a build must obey; ``said`` is the sha256 of the file in the config.
 
-    Raises ``BuildError`` where the file is another one, or lines of it are wrong.
+    ``reader``: the dataset that is built, where it obeys the reviews of another. Raises
+    ``BuildError`` where the file is another one, or lines of it are wrong.
     """
-    content = tracked.read(root, FOLDER, dataset, said)
+    content = tracked.read(root, FOLDER, dataset, said, reader)
     log = parse(content or b"", f"{FOLDER}/{dataset}.csv", taxonomy).refuse()
     if log.torn:
         say(f"{log.name}: its last line was never finished and is not obeyed: {log.torn[:120]!r}")
