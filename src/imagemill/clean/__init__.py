@@ -11,8 +11,9 @@ import polars as pl
 
 from imagemill import expect
 from imagemill.clean import annotations, audits, checks, people
+from imagemill.clean.case import Inputs, Judgement
 from imagemill.clean.checks import CHECKS
-from imagemill.clean.judging import Inputs, Judgement, judge
+from imagemill.clean.judging import judge
 from imagemill.clean.limits import refuse_excess
 from imagemill.clean.settings import Config
 from imagemill.reviews import file, standing

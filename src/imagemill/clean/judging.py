@@ -1,26 +1,15 @@
 """One verdict for every sample, from everything that is said of it."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
-
 import polars as pl
 
 from imagemill.clean import annotations, audits, checks, copies, people, rules, suspects
+from imagemill.clean.case import Inputs, Judgement, Touched
 from imagemill.clean.checks import CHECKS
 from imagemill.clean.evidence import ORDER, WISH, codes, gathered, piece
 from imagemill.clean.settings import Config
 from imagemill.errors import ConfigError, suggest
 from imagemill.reviews.taxonomy import KEEP, RELABEL, REMOVE
-from imagemill.tables import (
-    ANNOTATIONS,
-    EMBEDDINGS,
-    EVIDENCE,
-    PAIRS,
-    REVIEWS,
-    UNMATCHED,
-    VERDICTS,
-)
+from imagemill.tables import EVIDENCE
 
 RULES, PEOPLE, COPIES = 2000, 3000, 4000
 """Where the reasons of each stand, after those of the checks."""
@@ -36,58 +25,6 @@ DEEDS = {
     RELABEL: "relabelled_by_rule",
 }
 """What a rule's action is called among the evidence."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a judgement is made from, each as in ``tables`` where it says no else."""
-
-    samples: pl.DataFrame
-    facts: pl.DataFrame
-    """Of ``tables.FACTS`` at least ``digest``, ``reason`` and ``checks.FACTS``."""
-    pairs: pl.DataFrame
-    embeddings: pl.DataFrame = field(default_factory=EMBEDDINGS.frame)
-    reviews: pl.DataFrame = field(default_factory=REVIEWS.frame)
-    flagged: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=audits.FLAGGED))
-    """What exports say of the samples, as ``audits.FLAGGED``."""
-    unmatched: pl.DataFrame = field(default_factory=UNMATCHED.frame)
-    annotated: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=annotations.GIVEN))
-    """As ``annotations.GIVEN``."""
-    memo: Path = Path()
-    """Where neighbours among the embeddings are remembered."""
-
-
-class Touched(NamedTuple):
-    """What a rule did."""
-
-    rule: rules.Rule
-    holds: int
-    """Samples for which its condition holds."""
-    decides: int
-    """Those of them that no earlier rule and nobody decided on."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The word on every sample, and all that was said, each as in ``tables``."""
-
-    verdicts: pl.DataFrame
-    evidence: pl.DataFrame
-    pairs: pl.DataFrame
-    """As people would have them."""
-    reviews: pl.DataFrame
-    unmatched: pl.DataFrame
-    annotations: pl.DataFrame
-    touched: list[Touched]
-
-    def write(self, out: Path) -> None:
-        """Write all tables below ``out``."""
-        VERDICTS.write(out, self.verdicts)
-        EVIDENCE.write(out, self.evidence)
-        PAIRS.write(out, self.pairs)
-        REVIEWS.write(out, self.reviews)
-        UNMATCHED.write(out, self.unmatched)
-        ANNOTATIONS.write(out, self.annotations)
 
 
 def judge(inputs: Inputs, config: Config) -> Judgement:
