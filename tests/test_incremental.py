@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagemill.reviews import file
+from imagemill.reviews.rows import Review
+from imagemill.reviews.taxonomy import Taxonomy
 from tests.conftest import Build, Project, build_all, make_project
 from tests.draw import photo_bytes
 
@@ -56,6 +60,8 @@ splits = st.sampled_from(["train", "test"])
 names = st.sampled_from(["1", "2", "3"])
 seeds = st.integers(0, 5)  # few, so that copies, leaks and conflicts come about
 labels = st.sampled_from(["cat", "dog"])
+actions = st.sampled_from(["keep", "remove", "relabel", "withdraw"])
+TIME = "2026-11-21T09:30:00Z"
 
 
 class Edits(RuleBasedStateMachine):
@@ -121,6 +127,15 @@ class Edits(RuleBasedStateMachine):
     def relabel(self, identity: str, label: str) -> None:
         self.labels[identity] = label
 
+    @rule(split=splits, identity=identities, name=names, action=actions)
+    def review_a_photo(self, split: str, identity: str, name: str, action: str) -> None:
+        path = self.album(split, identity, name)
+        if path.exists():
+            label = "dog" if action == "relabel" else ""
+            digest = sha256(path.read_bytes()).hexdigest()
+            said = Review(digest, action=action, label=label, reviewer="ann", time=TIME)
+            file.append(self.project.root, "people", [said], Taxonomy(tags={}))
+
     @property
     def labels(self) -> dict[str, str]:
         if not hasattr(self, "_labels"):
@@ -161,6 +176,8 @@ class Edits(RuleBasedStateMachine):
             source = self.project.root / name
             source.mkdir(exist_ok=True)
             shutil.copytree(source, fresh.root / name)
+        if (written := file.path(self.project.root, "people")).exists():
+            shutil.copy(written, file.path(fresh.root, "people"))
         self.build(fresh)
         assert self.project.files() == fresh.files()
 
