@@ -1,6 +1,6 @@
 """Find and verify pairs of images that show the same thing; see ``imagemill.match``."""
 
-from imagemill import match
+from imagemill import calibration, match
 from imagemill.engine import Engine
 from imagemill.stage import Paths, stage
 from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, PAIRS, THUMBS
@@ -8,8 +8,12 @@ from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, PAIRS, THUMBS
 
 @stage
 def main(config: match.Config, paths: Paths, engine: Engine) -> None:
-    """Read what was measured; write one row a verified pair."""
+    """Read what was measured; write one row a verified pair, and a summary."""
     tables = (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)
     measured = match.Measured(*(each.read(paths.of("measure")) for each in tables))
-    known = match.known(paths.memo, config)
-    PAIRS.write(paths.out, match.find(measured, config, known, engine))
+    settings, file = match.made_for(config), config.calibration.file
+    found = calibration.obeyed(paths.root, paths.dataset, file, settings)
+    config = match.effective(config, found)
+    pairs = match.find(measured, config, match.known(paths.memo, config), engine)
+    PAIRS.write(paths.out, pairs)
+    calibration.summarise(paths.out, pairs, config.min_score, found)

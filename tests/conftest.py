@@ -32,6 +32,7 @@ PIPELINE = (
     "splits",
     "reviews",
     "audits",
+    "calibrations",
     "dvc.yaml",
     "requirements.lock",
     ".dvcignore",

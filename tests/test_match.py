@@ -16,6 +16,7 @@ from PIL import Image, ImageChops, ImageOps
 from PIL.Image import Transpose
 
 from imagemill import match
+from imagemill.calibration import Tracked
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.match import verify
@@ -41,6 +42,7 @@ CONFIG = match.Config(
     min_similarity=0.95,
     min_score=0.85,
     min_texture=6.0,
+    calibration=Tracked(file=None, embedder=None, keypoints=None),
 )
 NONE = Models(None, None)
 

@@ -189,6 +189,34 @@ def compare(
 
 
 @app.command()
+def calibrate(
+    dataset: Annotated[
+        str, typer.Argument(help="One that is measured: `dvc repro match@DATASET`.")
+    ],
+    precision: Annotated[
+        float, typer.Option(help="Share of the pairs found that must be copies: 0.5 to below 1.")
+    ] = 0.99,
+    images: Annotated[
+        int, typer.Option(help="That are edited, four times each; more tell recall more exactly.")
+    ] = 400,
+) -> None:
+    """Learn from a dataset's own images what likeness makes a pair: calibrations/DATASET.json.
+
+    Copies are planted by editing its images and looked for; how often different images score as
+    high is told by the pairs that it has. Every later build obeys the file, until it is made again
+    or deleted.
+    """
+    from imagemill import stage  # noqa: PLC0415
+    from imagemill.calibration import making  # noqa: PLC0415 (decoders take long to import)
+
+    def work() -> None:
+        root = Path.cwd()
+        say(making.calibrate(root, dataset, precision, images, stage.engine(root)))
+
+    sys.exit(reported(work))
+
+
+@app.command()
 def prune(
     datasets: Annotated[
         list[str] | None,

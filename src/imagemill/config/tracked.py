@@ -1,4 +1,4 @@
-"""What people decided about one dataset: a small file in Git, ``<folder>/<dataset>.csv``.
+"""What was decided about one dataset: a small file in Git, ``<folder>/<dataset>.csv`` or ``.json``.
 
 It need not exist, and DVC wants what a stage depends on to exist. So the config stage depends on
 the whole folder, and the config says by ``${tracked:<folder>}`` what the file holds: its sha256, or
@@ -11,10 +11,13 @@ from pathlib import Path
 
 from imagemill.errors import BuildError
 
+JSON = frozenset({"calibrations"})
+"""Folders whose files are JSON; those of the others are CSV."""
+
 
 def place(root: Path, folder: str, dataset: str) -> Path:
     """Return where the file of ``dataset`` lies in the project ``root``."""
-    return root / folder / f"{dataset}.csv"
+    return root / folder / f"{dataset}.{'json' if folder in JSON else 'csv'}"
 
 
 def fingerprint(root: Path, folder: str, dataset: str) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from imagemill.calibration import Calibration, Settings
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.match import search, vectors, verify
@@ -32,13 +33,26 @@ PAIRED = {**LIKELY, "score": pl.Float32}
 """Candidates with the score of their verification."""
 
 
-__all__ = ["Config", "Measured", "find", "known"]
+__all__ = ["Config", "Measured", "batch", "effective", "find", "known", "made_for", "scored"]
 
 
 def known(root: Path, config: Config) -> Known:
     """Return what the memo in ``root`` remembers of matching under this config."""
-    parts = {"numpy": np.__version__, **config.model_dump(mode="json")}
+    settings = config.model_dump(mode="json", exclude={"calibration"})
+    parts = {"numpy": np.__version__, **settings}
     return Known(root, fingerprint("match", VERSION, **parts))
+
+
+def made_for(config: Config) -> Settings:
+    """Return what a calibration under ``config`` is made for: all but what it finds out."""
+    settings = config.model_dump(mode="json", exclude={"calibration", "min_score"})
+    models = config.calibration.model_dump(mode="json", exclude={"file"})
+    return {"version of match": VERSION, **settings, **models}
+
+
+def effective(config: Config, found: Calibration | None) -> Config:
+    """Return ``config`` with the threshold that was ``found``, if any."""
+    return config if found is None else config.model_copy(update={"min_score": found.min_score})
 
 
 def find(measured: Measured, config: Config, remembered: Known, engine: Engine) -> pl.DataFrame:
@@ -136,21 +150,21 @@ def _verified(
             "`sources.<name>.exclude`, raise `match.min_texture`, `match.min_colours` or "
             "`match.min_similarity`, or lower `match.radius` or `match.keypoint_radius`."
         ) from error
-    scored = pl.concat([pl.DataFrame(schema=PAIRED), *_scored(shown, near, engine)])
-    verified = scored.filter(pl.col("score") >= config.min_score)
+    each = pl.concat([pl.DataFrame(schema=PAIRED), *scored(shown, near, engine)])
+    verified = each.filter(pl.col("score") >= config.min_score)
     best = verified.sort("left", "right", pl.col("score").neg(), "distance", "number")
     best = best.with_columns(pl.col("semantic").all().over("left", "right"))
     return best.unique(["left", "right"], keep="first", maintain_order=True)
 
 
-def _scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.DataFrame]:
+def scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.DataFrame]:
     """Yield the candidates with their scores, in batches of one transform."""
     parts = [
         part
         for _, each in near.group_by("number", maintain_order=True)
         for part in each.iter_slices(BATCH)
     ]
-    batches = (_batch(shown, part) for part in parts)
+    batches = (batch(shown, part) for part in parts)
     with progress("match", len(near), "candidates") as advance:
         results = engine.map(verify.scores, batches if len(parts) > 1 else list(batches))
         for part, scores in zip(parts, results, strict=True):
@@ -158,7 +172,8 @@ def _scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.
             advance(len(part))
 
 
-def _batch(shown: Pictures, part: pl.DataFrame) -> verify.Batch:
+def batch(shown: Pictures, part: pl.DataFrame) -> verify.Batch:
+    """Return what verifies some candidates of one transform."""
     one, other = (part[side].to_numpy() for side in ("left", "right"))
     number = int(part["number"][0])
     wide = shown.aspects[other]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from imagemill.calibration import Tracked
 from imagemill.config import Section
 
 
@@ -20,5 +21,7 @@ class Config(Section):
     """Cosine of the embeddings from which on two images are a candidate pair."""
     min_score: Annotated[float, Field(ge=-1, le=1)]
     """Verified likeness below which a candidate is no pair."""
+    calibration: Tracked
+    """What was learned of this dataset; its ``min_score`` counts in place of the one above."""
     min_texture: Annotated[float, Field(ge=0)]
     """Standard deviation of a thumbnail, 0..255, below which only equal pixels are a match."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagemill import config, match, measure, package
+from imagemill import calibration, config, match, measure, package
 from imagemill.config import instantiate
 from imagemill.errors import BuildError
 
@@ -28,8 +28,9 @@ def _names(memo: Path, path: Path) -> set[str]:
     except (KeyError, ValidationError) as error:
         raise BuildError(f"prune: {path} is of an earlier imagemill; run `dvc repro`") from error
     transforms = instantiate.each(packaged.transforms, "package.transforms")
+    found = calibration.read(path.parents[2], path.parent.name, matched.calibration.file)
     return {
         *(each.folder.name for each in measure.memos(memo, measured).values()),
-        match.known(memo, matched).folder.name,
+        match.known(memo, match.effective(matched, found)).folder.name,
         package.recipe(packaged, transforms).fingerprinted(),
     }
