@@ -1,6 +1,6 @@
 """Draw the page that people look at; see ``imagemill.report``."""
 
-from imagemill import certificates, packs, report
+from imagemill import calibration, certificates, packs, report
 from imagemill.progress import say
 from imagemill.stage import Paths, stage
 from imagemill.tables import (
@@ -37,6 +37,7 @@ def main(config: report.Config, paths: Paths) -> None:
         truth=read_side_tables(paths.of("scan"), ["truth"]).get("truth"),
         evidence=EVIDENCE.read(paths.of("clean")),
         reviews=REVIEWS.read(paths.of("clean")),
+        matched=calibration.summary(paths.of("match")),
         certificate=certificates.read(paths.of("leaks") / certificates.FILE),
     )
     folder = paths.of("download") / packs.FOLDER

@@ -85,6 +85,14 @@ class Item:
         }
 
 
+UNCALIBRATED: dict[str, Any] = {
+    "min_score": 0.87,
+    "pairs": {},
+    "calibration": None,
+    "close_calls": None,
+}
+
+
 def made(folder: Path, *items: Item, **more: Any) -> report.Tables:
     """Return the tables of a build of ``items``, with their bytes in packs below ``folder``."""
     rows = [item.row() for item in items]
@@ -113,6 +121,7 @@ def made(folder: Path, *items: Item, **more: Any) -> report.Tables:
         "pairs": PAIRS.frame(),
         "leaks": LEAKS.frame(),
         "truth": None,
+        "matched": UNCALIBRATED,
         "certificate": None,
     }
     return report.Tables(**{**tables, **more})

@@ -64,9 +64,9 @@ class Calibration(Section):
     reached: bool | None
     """Whether ``target`` is met at the lower end of the interval; null: too few pairs to say."""
     precision: dict[str, Estimate | None]
-    """By tier, of what is found here at ``min_score``, or of ``copies`` pairs where fewer are.
+    """By tier, and ``together``, of what is found at ``min_score``, or of ``copies`` pairs.
 
-    Null where too few pairs can say.
+    Of the latter where fewer are found; null where too few pairs can say.
     """
     copies: float
     """Pairs that a precision is of, at least: one for a hundred images."""
@@ -74,6 +74,8 @@ class Calibration(Section):
     """By tier, of the planted edits; ``semantic``: what only that tier finds; and ``together``."""
     recall_of: dict[str, Estimate]
     """By kind of edit, of all tiers together."""
+    before: tuple[Estimate | None, Estimate]
+    """Precision and recall, of all tiers together, at ``shipped``."""
     close: Band | None
     """Null where too few pairs can say."""
     close_below: int

@@ -55,10 +55,17 @@ def learned(among: Among, tried: pl.DataFrame, asked: Asked) -> Calibration:
         min_score=chosen,
         shipped=asked.shipped,
         reached=reached,
-        precision=_precisions(among, tried, chosen, asked.copies),
+        precision={
+            **_precisions(among, tried, chosen, asked.copies),
+            "together": _precision(tail, scores, among.share, asked.copies, chosen),
+        },
         copies=asked.copies,
         recall=_recalls(tried, chosen),
         recall_of=_recall_of(tried, chosen),
+        before=(
+            _precision(tail, scores, among.share, asked.copies, asked.shipped),
+            _recalls(tried, asked.shipped)["together"],
+        ),
         close=band,
         close_below=round(len(close) / among.share),
         candidates=round(len(scores) / among.share),
@@ -111,6 +118,14 @@ def _band(tail: Tail) -> Band | None:
     return Band(low=_round(float(low)), high=_round(float(high)))
 
 
+def _precision(
+    tail: Tail | None, scores: Floats, share: float, least: float, threshold: float
+) -> Estimate | None:
+    if tail is None or threshold < tail.least:
+        return None
+    return precision(tail, scores, share, least, threshold)
+
+
 def _precisions(
     among: Among, tried: pl.DataFrame, chosen: float, least: float
 ) -> dict[str, Estimate | None]:
@@ -121,10 +136,7 @@ def _precisions(
     for tier, (of, copies) in tiers.items():
         scores = _numbers(among.scores.filter(of)["together"])
         tail = fitted(scores, _numbers(copies["together"]))
-        if tail is None or chosen < tail.least:
-            found[tier] = None
-        else:
-            found[tier] = precision(tail, scores, among.share, least, chosen)
+        found[tier] = _precision(tail, scores, among.share, least, chosen)
     if not len(among.scores.filter(only)):
         del found["semantic"]
     return found

@@ -91,25 +91,35 @@ def said(found: Calibration) -> str:
     lines = [
         f"calibrate: {found.images:,} pictures, {found.candidates:,} pairs that may be copies; "
         f"{found.edited:,} images edited",
-        f"threshold    {found.min_score} (match.min_score {found.shipped})",
+        _row("", "before", "now"),
+        _row("threshold", str(found.shipped), str(found.min_score)),
     ]
+    before, recall = found.before
+    tiers = sorted(set(found.precision) - {"together"})
+    for tier in tiers if len(tiers) > 1 else ():
+        lines.append(_row(_tier("precision", tier), "", _share(found.precision[tier])))
+        lines.append(_row(_tier("recall", tier), "", _share(found.recall[tier])))
     lines += [
-        f"precision    {_tier(tier)} {_share(each)}" for tier, each in found.precision.items()
+        _row("precision, together", _share(before), _share(found.precision["together"])),
+        _row("recall, together", _share(recall), _share(found.recall["together"])),
+        *(_row(f"  {kind}", "", _share(each)) for kind, each in found.recall_of.items()),
+        f"Precision is of {found.copies:,.0f} pairs, or as many more as are found.",
     ]
-    lines += [f"recall       {_tier(tier)} {_share(each)}" for tier, each in found.recall.items()]
-    lines += [f"  {kind:<22} {_share(each)}" for kind, each in found.recall_of.items()]
-    lines.append(f"precision is of {found.copies:,.0f} pairs, or as many more as are found")
     return "\n".join([*lines, _close(found), *_warnings(found)])
 
 
-def _tier(name: str) -> str:
-    return f"{'semantic alone' if name == 'semantic' else name:<11}"
+def _row(name: str, before: str, now: str) -> str:
+    return f"{name:<25}{before:<28}{now}".rstrip()
+
+
+def _tier(what: str, tier: str) -> str:
+    return f"{what}, {'semantic alone' if tier == 'semantic' else tier}"
 
 
 def _share(estimate: Estimate | None) -> str:
     if estimate is None:
-        return "  not known: too few pairs that may be copies"
-    return f"{estimate.value:7.2%}  [{estimate.low:.2%}, {estimate.high:.2%}]"
+        return "not known"
+    return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
 
 
 def _close(found: Calibration) -> str:

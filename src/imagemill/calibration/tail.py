@@ -4,10 +4,12 @@ The candidates of a dataset are pairs of different images and some copies, and n
 A score is a correlation, and Fisher's z = atanh(score) of what only happens to be alike is nearly
 normal (R. Fisher, 1921). So from some z on the candidates are taken for a mixture of the tail of a
 normal distribution, or at its heaviest of an exponential one, and of copies that score as planted
-edits do. It is fitted by expectation maximisation (A. Dempster et al., 1977). Where the tail begins
-is chosen as for power laws: where the fitted and the counted scores are nearest (A. Clauset et al.,
-"Power-law distributions in empirical data", 2009). Intervals are of a bootstrap that draws counts
-as Poisson ones.
+edits do. It is fitted by expectation maximisation (A. Dempster et al., 1977). The tail begins where
+the counted scores are first as near the fitted ones as chance leaves them, or else where they are
+nearest (A. Clauset et al., "Power-law distributions in empirical data", 2009, by Kolmogorov's and
+Smirnov's distance). Intervals are of a bootstrap that draws counts as Poisson ones; where 4,000
+scores of normal, exponential and mixed tails were drawn, the upper end of one of 95 % held the true
+number in 84 to 100 of 100 draws, not in 97.5.
 
 Copies of kinds that were not planted count as no copies, so that precision is told too low rather
 than too high. What nobody can tell from scores are different images that score as edits do.
@@ -31,6 +33,7 @@ GUESSES = (0.02, 0.5, 0.95)  # share of copies that it starts from
 DRAWS = 200  # of the bootstrap
 SEED = 1
 SURE = 1.96  # standard deviations of a 95 % interval
+NEAR = 1.0  # Kolmogorov's distance times the root of the count, that chance easily leaves
 SPREAD = 0.02  # share of the planted scores that is spread over all classes: no score is impossible
 
 Floats = NDArray[np.float64]
@@ -86,7 +89,7 @@ def fitted(scores: Floats, planted: Floats) -> Tail | None:
     firsts = [first for first in range(FIRST, CLASSES) if below[first] >= LEAST]
     if not firsts:
         return None
-    first = min(firsts, key=lambda each: _apart(counts, copies, each))
+    first = min(firsts, key=lambda each: _misfit(counts, copies, each))
     chance = np.random.default_rng(SEED)
     drawn = [np.vstack([each, chance.poisson(each, (DRAWS, CLASSES))]) for each in (counts, copies)]
     seen = drawn[0][:, first:]
@@ -96,13 +99,14 @@ def fitted(scores: Floats, planted: Floats) -> Tail | None:
     return Tail(first, np.pad(edges, ((0, 0), (0, 1))), mixed.likely[0])
 
 
-def _apart(counts: Counts, copies: Counts, first: int) -> float:
-    """Return how far the counted scores are from the fitted ones (Kolmogorov and Smirnov)."""
+def _misfit(counts: Counts, copies: Counts, first: int) -> tuple[float, int]:
+    """Return how far the counted scores are from the fitted ones, where further than by chance."""
     seen, planted = counts[None, first:], _frequency(copies[None, first:])
     mixed = _mixture(seen, planted)
     model = mixed.share[:, None] * planted + (1 - mixed.share[:, None]) * mixed.falling
     apart = seen.cumsum(axis=1) / seen.sum() - model.cumsum(axis=1)
-    return round(float(np.abs(apart).max()), 6)
+    distance = round(float(np.abs(apart).max()), 6)
+    return (0.0 if distance * seen.sum() ** 0.5 <= NEAR else distance), first
 
 
 def _frequency(copies: Counts) -> Floats:

@@ -162,7 +162,7 @@ def scored(seen: Pictures, near: pl.DataFrame) -> pl.DataFrame:
 
 def best_scores(near: pl.DataFrame) -> pl.DataFrame:
     """Return each pair once: ``left``, ``right``, and the scores as in ``TRIED``."""
-    score = pl.col("score").cast(pl.Float64)
+    score = pl.col("score").cast(pl.Float64).round(4)  # as they are; Float32 is beside that
     return near.group_by("left", "right").agg(
         perceptual=score.filter(~pl.col("semantic")).max(), together=score.max()
     )

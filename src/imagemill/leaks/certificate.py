@@ -14,8 +14,8 @@ from imagemill.splits import Config as Assign
 
 FORMAT = 1
 
-MISSED = "share of true copies that match is expected not to find"
 UNKNOWN = "not measured: match was not calibrated on this dataset"
+KNOWN = "share of copies that match missed, of edits planted when it was calibrated on this dataset"
 
 
 def certificate(
@@ -40,7 +40,7 @@ def certificate(
         "not_checked": [kind for kind in KINDS if kind not in before],
         "thresholds": _thresholds(config),
         "expected_miss_rate": missed,
-        "expected_miss_rate_is": UNKNOWN if missed is None else MISSED,
+        "expected_miss_rate_is": UNKNOWN if missed is None else KNOWN,
         "leaks": {
             kind: {
                 "found": count.worth,

@@ -1,10 +1,12 @@
 """The config of ``leaks``."""
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from imagemill import calibration
 from imagemill.config import Section
 from imagemill.leaks.across import BITS, Bond, Method
 from imagemill.leaks.counts import Kind
@@ -28,7 +30,7 @@ class Reach(Section):
     min_similarity: float | None
     """Cosine of two embeddings; null where match compares none."""
     miss_rate: Annotated[float, Field(ge=0, le=1)] | None
-    """Share of true copies that match is expected not to find; null where nobody measured it."""
+    """Share of planted copies that match missed; null: not calibrated. The stage fills it in."""
 
     @property
     def semantic(self) -> bool:
@@ -176,3 +178,9 @@ class Config(Section):
         kinds |= {each for each in self.methods if each != "exact"}
         kinds |= {each for each in self.bonds if each != "copies"}
         return kinds | ({"against"} if self.against else set())
+
+    def reaching(self, matched: Mapping[str, Any]) -> Self:
+        """Return this config with what ``match`` went by; ``matched`` is its summary."""
+        missed = calibration.miss_rate(matched, semantic="semantic" in self.methods)
+        reached = {"min_score": matched["min_score"], "miss_rate": missed}
+        return self.model_copy(update={"reach": self.reach.model_copy(update=reached)})

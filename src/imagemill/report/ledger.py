@@ -29,6 +29,8 @@ class Tables:
     leaks: pl.DataFrame
     truth: pl.DataFrame | None
     """The side table of planted problems, where there is one; see ``truth``."""
+    matched: Mapping[str, Any]
+    """What ``match`` went by; see ``calibration.summarise``."""
     certificate: Mapping[str, Any] | None
     """What ``leaks`` certifies; see ``certificates``."""
     evidence: pl.DataFrame = field(default_factory=EVIDENCE.frame)

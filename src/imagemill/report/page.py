@@ -1,6 +1,6 @@
 """Put the page together: what each section of ``page.html`` is given."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         finalize=words.shown,
     )
-    made.filters |= {"n": _number, "share": _share}
+    made.filters |= {"n": _number, "share": _share, "estimate": _estimate}
     return made
 
 
@@ -136,6 +136,27 @@ def _pairs(page: Page, gallery: Gallery) -> dict[str, Any]:
         "by": list(counted.iter_rows()),
         "most": max(counted["count"], default=0),
         "shown": gallery.pairs(page.pairs),
+        **_expected(page.tables.matched),
+    }
+
+
+def _expected(matched: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a calibration lets expect of each tier; ``target`` is null without one."""
+    found = matched["calibration"]
+    if found is None:
+        return {"target": None, "least": matched["min_score"]}
+    recall = found["recall"]
+    precision = found["precision"]
+    rows = [(tier, precision[tier], recall[tier]) for tier in words.TIERS if tier in precision]
+    return {
+        "target": found["target"],
+        "reached": found["reached"],
+        "expected": [*rows, (None, precision["together"], recall["together"])],
+        "copies": found["copies"],
+        "edited": found["edited"],
+        "close": matched["close_calls"],
+        "band": found["close"],
+        "least": matched["min_score"],
     }
 
 
@@ -217,6 +238,14 @@ def _planted(planted: pl.DataFrame | None) -> dict[str, Any] | None:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def _estimate(given: Mapping[str, float] | None) -> str:
+    """Return a share with its interval, in percent."""
+    if given is None:
+        return "not known"
+    value, low, high = (f"{100 * given[name]:.1f}" for name in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
 
 
 def _share(part: int, whole: int) -> str:
