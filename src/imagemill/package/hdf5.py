@@ -100,6 +100,7 @@ def write(
     row = pl.int_range(pl.len()).over("part")
     listed = lot.rows.with_columns(pl.format("{}_{}/{}", "part", pl.lit(kind), row).alias("member"))
     with replacing(out / FILE) as part:
+        _reserve(part, _least(listed, config))
         with h5py.File(part, "w", libver="v112") as file:
             for (split,), rows in listed.group_by("part", maintain_order=True):
                 _create(file, str(split), rows, config)
@@ -117,6 +118,27 @@ def write(
             listed = listed.with_columns(pl.Series("packaged", hashes, pl.String), volume)
         verify(part, listed, engine)
     return listed, {FILE}
+
+
+def _least(listed: pl.DataFrame, config: Config) -> int:
+    """Return the bytes of the images and the names of their samples; 0 where they are packed."""
+    if config.store == "raw" and config.compression != "none":
+        return 0
+    images = int(listed["bytes"].sum())
+    if config.store == "raw":
+        images = len(listed) * int(np.prod(config.shape))
+    names = listed["sample"].str.len_bytes().max()
+    return images + len(listed) * (int(names) + 20)  # type: ignore[arg-type]
+
+
+def _reserve(path: Path, length: int) -> None:
+    """Raise ``OSError`` where the disk or a quota has no room for a file of this length.
+
+    HDF5 must not find out: it may end the process when it cannot write what it holds.
+    """
+    with path.open("wb") as file:
+        if length:
+            os.posix_fallocate(file.fileno(), 0, length)
 
 
 def _create(file: h5py.File, split: str, rows: pl.DataFrame, config: Config) -> None:
