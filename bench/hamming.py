@@ -20,9 +20,18 @@ import polars as pl
 from imagemill import match
 from imagemill.engine import Engine, processes
 from imagemill.match import hamming
-from imagemill.tables import FACTS
+from imagemill.tables import COLOURS_SIDE, EMBEDDINGS, FACTS, KEYPOINTS, THUMB_SIDE
 
-CONFIG = match.Config(radius=8, min_score=0.92, min_texture=6.0)
+CONFIG = match.Config(
+    radius=8,
+    keypoint_radius=4,
+    min_colours=0.95,
+    min_similarity=0.95,
+    min_score=0.815,
+    min_texture=6.0,
+    calibration={"file": None, "embedder": None, "keypoints": None},
+)
+SIDES = {"width": 500, "height": 400}
 PART = 2000  # hashes that the peer compares with all
 
 
@@ -37,27 +46,32 @@ def planted(count: int) -> np.ndarray:
     return np.unique(hashes)
 
 
-def images(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Facts and thumbnails of made-up images, one in a hundred a copy of another with noise."""
+def images(count: int) -> match.Measured:
+    """Return what is measured of made-up images, one in a hundred a copy of another with noise."""
     numbers = np.random.default_rng(0)
-    thumbs = numbers.integers(0, 256, (count, 1024), dtype=np.uint8)
+    thumbs = numbers.integers(0, 256, (count, THUMB_SIDE**2), dtype=np.uint8)
     hashes = numbers.integers(0, 2**64, (count, 8), dtype=np.uint64)
     few = count // 100
-    noise = numbers.integers(-9, 10, (few, 1024))
+    noise = numbers.integers(-9, 10, (few, THUMB_SIDE**2))
     thumbs[:few] = np.clip(thumbs[few : 2 * few] + noise, 0, 255)
     hashes[:few] = hashes[few : 2 * few] ^ (
         np.uint64(1) << numbers.integers(0, 64, (few, 1)).astype(np.uint64)
     )
     digests = [f"{number:064x}" for number in numbers.permutation(count)]
     known = pl.DataFrame({"digest": digests, "pixels": digests, "phash": hashes})
-    known = known.with_columns(pl.col("phash").cast(pl.List(pl.UInt64)))
+    sides = [pl.lit(length, pl.Int32).alias(side) for side, length in SIDES.items()]
+    known = known.with_columns(pl.col("phash").cast(pl.List(pl.UInt64)), *sides)
     absent = [pl.lit(None, kind).alias(name) for name, kind in FACTS.columns.items()]
     facts = known.with_columns(
         each for each in absent if each.meta.output_name() not in known.columns
     )
-    return (
+    shown = pl.DataFrame({"digest": digests, "thumb": [bytes(each) for each in thumbs]})
+    shown = shown.with_columns(pl.lit(bytes(3 * COLOURS_SIDE**2)).alias("colours"))
+    return match.Measured(
         facts.select(*FACTS.columns).sort("digest"),
-        pl.DataFrame({"digest": digests, "thumb": [bytes(each) for each in thumbs]}).sort("digest"),
+        shown.sort("digest"),
+        EMBEDDINGS.frame(),
+        KEYPOINTS.frame(),
     )
 
 
@@ -95,13 +109,14 @@ def main() -> None:
         timed(f"all pairs of {count:,} within {radius} bits", search)
     timed("the same by a full comparison, scaled up", partial(full, hashes), count / PART / 2)
     del hashes
-    facts, thumbs = images(count + 1)
+    measured = images(count + 1)
     engine = Engine(partial(processes, None), 16)
     with tempfile.TemporaryDirectory() as folder:
         known = match.known(Path(folder), CONFIG)
         for name, least in (("from nothing", 1), ("one image more", 0), ("nothing new", 0)):
-            some = (facts[least:], thumbs[least:])
-            timed(f"match, {name}", partial(match.find, *some, CONFIG, known, engine))
+            facts, thumbs = measured.facts[least:], measured.thumbs[least:]
+            some = measured._replace(facts=facts, thumbs=thumbs)
+            timed(f"match, {name}", partial(match.find, some, CONFIG, known, engine))
 
 
 if __name__ == "__main__":

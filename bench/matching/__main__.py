@@ -95,17 +95,20 @@ def peer_pairs(
 
 
 def our_pairs(given: argparse.Namespace, folder: Path) -> dict[str, pl.DataFrame]:
-    """Return our pairs by tier, of a run without an embedder and of one with it."""
+    """Return our pairs by tier: of hashes alone, with keypoints, and with an embedder too."""
+    sift, model = "keypoints@measure.keypoints=sift", f"embedder@measure.embedder={given.embedder}"
+    runs = {"hashes": [], "sift": [sift], given.embedder: [sift, model]}
+    if given.embedder == "none":
+        del runs["none"]
     found: dict[str, pl.DataFrame] = {}
-    for embedder in dict.fromkeys(("none", given.embedder)):
-        overrides = [] if embedder == "none" else [f"embedder@measure.embedder={embedder}"]
-        made = ours.project(folder / f"ours-{embedder}", folder / "images", overrides)
+    for name, overrides in runs.items():
+        made = ours.project(folder / f"ours-{name}", folder / "images", overrides)
         pairs = ours.run(made)
-        pairs.write_parquet(folder / "pairs" / f"ours-{embedder}.parquet")
+        pairs.write_parquet(folder / "pairs" / f"ours-{name}.parquet")
         for tier, names in TIERS.items():
             part = pairs.filter(pl.col("tier").is_in(names)).drop("tier")
-            if tier == "together" or len(part):
-                found[f"ours, {tier}{'' if embedder == 'none' else f' ({embedder})'}"] = part
+            if tier == "together" or (len(part) and name == given.embedder):
+                found[f"ours, {tier} ({name})"] = part
     return found
 
 
