@@ -36,14 +36,14 @@ def edit(project: Project, file: str, old: str, new: str) -> None:
 
 def test_only_the_stages_whose_section_changed_run_again(tracked: Project) -> None:
     everything = repro(tracked)
-    assert len(everything) == 11
+    assert len(everything) == 12
     assert repro(tracked) == {"scan@pets"}
 
     edit(tracked, "conf/clean/standard.yaml", "min_side: 48", "min_side: 47")
     assert repro(tracked) == {"scan@pets", "config@pets", "clean@pets"}
 
     edit(tracked, "conf/leaks/assigned.yaml", "seed: 0", "seed: 1")
-    after = {f"{stage}@pets" for stage in ("leaks", "package", "report", "publish")}
+    after = {f"{stage}@pets" for stage in ("leaks", "package", "deliver", "report", "publish")}
     assert repro(tracked) == {"scan@pets", "config@pets", *after}
 
 
