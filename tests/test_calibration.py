@@ -165,7 +165,7 @@ def test_where_hardly_any_images_are_alike_the_threshold_stays_and_recall_is_tol
     build(project, "pets")
     found = learn(project)
     assert found.reached is None
-    assert found.min_score == found.shipped == 0.87
+    assert found.min_score == found.shipped == 0.815
     assert found.precision == {"perceptual": None, "together": None}
     assert found.recall["together"].low > 0.3
     said = calibrate(project.root, "pets", 0.99, 400, make.INLINE)

@@ -40,6 +40,15 @@ def mixed(count: int = 60) -> list[Sample]:
     return rows
 
 
+def test_every_format_lists_the_fold_of_each_image(build):
+    rows = [{**row, "fold": n % 3} for n, row in enumerate(mixed(12))]
+    build.write(rows, **ALL)
+    folds = {f"album/{row['key']}": row["fold"] for row in rows}
+    for name in ALL:
+        listed = CONTENTS.read(build.out / name)
+        assert dict(listed.select("sample", "fold").iter_rows()) == folds
+
+
 def expected(rows: list[Sample], split: str) -> dict[str, int]:
     """Number of the label by hash of the image's bytes, which meet the contract as they are."""
     order = sorted(LABELS)
