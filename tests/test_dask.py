@@ -162,7 +162,7 @@ def built(photos: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             cluster.add(photos.root / "src")
             address = f"engine=dask engine.address={cluster.address}"
             running = started(photos, stage, address)
-            killing(running, cluster.workers[-1].pid, after=0.8)
+            killing(running, cluster.workers[-1].pid, after=0.3)
             said = running.communicate()[1]
             assert running.returncode == 0, said
             assert not any(word in said for word in NOISE), said

@@ -16,7 +16,7 @@ from imagemill.about import About
 from imagemill.errors import BuildError
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
-from tests.packaging import ABOUT, FOLDER, HDF5, Build, photos
+from tests.packaging import ABOUT, ALL, FOLDER, HDF5, Build, photos
 
 ORIENTATION, GPS = 274, 34853
 
@@ -300,14 +300,17 @@ def test_a_format_that_is_no_longer_wanted_is_removed(build):
     assert {path.name for path in build.out.iterdir()} == {"hdf5"}
 
 
-def test_a_damaged_source_pack_stops_the_build(build):
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("form", ["imagefolder", "hdf5", "recordio"])
+def test_a_damaged_source_pack_stops_the_build(build, form, measured):
+    build.measured = measured
     given = build.given(photos(3))
     path = min((build.root / "packs").iterdir())
     data = bytearray(path.read_bytes())
     data[600] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BuildError, match="is damaged at byte"):
-        build.write(given)
+    with pytest.raises(BuildError, match=r"is damaged at byte .*Delete that file and build again"):
+        build.write(given, **{form: ALL[form]})
 
 
 # The card

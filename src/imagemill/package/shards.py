@@ -174,18 +174,26 @@ def _ensure(task: Task) -> tuple[bool, int]:
         raise
     wrong = _wrong(task, task.new)
     if wrong:
+        _check_sources(task)
         raise BuildError(
             f"package: {task.new.name}: {wrong} is not as the manifest says when it is read back; "
-            "a source's pack, the disk or memory is at fault. Run `dvc checkout` and build again."
+            "the disk or memory is at fault. Build again."
         )
     return True, task.new.stat().st_size
+
+
+def _check_sources(task: Task) -> None:
+    """Raise ``BuildError`` where the packs do not hold what they should."""
+    with task.shelf.open() as shelf:
+        for row in task.rows.select(PLACE).iter_rows():
+            shelf.bytes(Place(*row))
 
 
 def _samples(task: Task) -> Iterator[Sample]:
     count = len(PLACE)
     with task.shelf.open() as shelf:
         for row in task.rows.iter_rows():
-            yield Sample(row[count], row[count + 1 :], shelf.bytes(Place(*row[:count])))
+            yield Sample(row[count], row[count + 1 :], shelf.unchecked(Place(*row[:count])))
 
 
 def _wrong(task: Task, path: Path) -> str | None:
