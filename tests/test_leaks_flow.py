@@ -12,7 +12,7 @@ from skimage import data as photographs
 
 from imagemill import certificates, verify
 from imagemill.errors import GateError
-from imagemill.tables import MANIFEST, PAIRS
+from imagemill.tables import MANIFEST
 from tests import make
 from tests.conftest import Build, Project, make_project
 from tests.draw import photo
@@ -119,8 +119,6 @@ GUIDE = {
 def test_each_of_the_guides_runs_is_a_line_of_config_and_finds_what_it_should(
     album: Project, build: Build, run: str
 ) -> None:
-    if "semantic" in run and "similarity" not in PAIRS.columns:
-        pytest.skip("match has no semantic tier yet")
     overrides, expected = GUIDE[run]
     album.datasets(album=["leaks.together=[]", WARN, *overrides])
     build(album, "album")

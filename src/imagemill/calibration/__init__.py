@@ -19,7 +19,6 @@ from imagemill.progress import say
 FOLDER = "calibrations"
 SUMMARY = "summary.json"
 """Of the folder of ``match``: what it went by, and what came of it."""
-GROWN = 2  # times as many images as were there, from which on a calibration is out of date
 
 Settings = dict[str, JsonValue]
 """What of a config decides which pairs are looked at, and what they score."""
