@@ -18,7 +18,7 @@ defaults:
   - /layout@sources.photos.layout: flat
 about: {{title: Planted copies}}
 sources:
-  photos: {{path: {images}, layout: {{pattern: "(?P<label>[no])_.*"}}}}
+  photos: {{path: {images}, layout: {{pattern: "(?P<label>.).*"}}}}
 """
 
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from bench.matching import ours, venv
 from bench.matching.__main__ import PEERS
 from bench.photos import photos
@@ -48,6 +50,8 @@ def systems(given: argparse.Namespace, work: Path) -> dict[str, tuple[Callable[[
     ):
         made = ours.project(work / what.replace(" ", "-"), images, overrides)
         stages(made, ours.STAGES[:-2])
+        fetched = pl.read_parquet(made.root / "data/photos/download/places.parquet")
+        assert len(fetched) == given.images
         runs[what] = (partial(forget, made), partial(stages, made, ("measure",)))
     whole = ours.project(work / "whole", images, [])
     runs["scan to match"] = (
