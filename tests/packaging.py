@@ -83,6 +83,24 @@ def stored(folder: Path, files: list[bytes]) -> pl.DataFrame:
     return pl.DataFrame(rows, PLACES.columns, orient="row").sort("digest")
 
 
+STANDARD: dict[str, Any] = {
+    "splits": ["train"],
+    "multiplier": 5,
+    "seed": 0,
+    "background": 0,
+    "flip": 0.5,
+    "rotate": 0.5,
+    "translate": 0.5,
+    "blur": 0.5,
+    "noise": 0.5,
+    "max_degrees": 20.0,
+    "max_pixels": 10,
+    "max_kernel": 5,
+    "deviation": 0.1,
+}
+"""Augmentation as `conf/augment/standard.yaml` has it, mostly."""
+
+
 class Build:
     """Downloaded packs of some files, and a package made of them."""
 

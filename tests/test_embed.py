@@ -65,7 +65,9 @@ def test_no_embedder_is_none() -> None:
 
 
 def test_no_embedder_takes_no_settings() -> None:
-    with pytest.raises(ValidationError, match="choose an embedder with `override /embedder@"):
+    with pytest.raises(
+        ValidationError, match="takes no settings; choose with `override /embedder@"
+    ):
         settings("none", side=3)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from imagemill.package import shards
 from imagemill.tables import CONTENTS
 from tests import draw, make
-from tests.packaging import ALL, SHARDS, TRANSFORMS, Build, Sample, photos
+from tests.packaging import ALL, SHARDS, STANDARD, TRANSFORMS, Build, Sample, photos
 
 LABELS = ("cat", "dog, big", "1.5")
 
@@ -211,21 +211,7 @@ def test_checksums_are_those_of_sha256sum(build):
         assert checked == there - {"checksums.txt"}
 
 
-AUGMENT = {
-    "splits": ["train"],
-    "multiplier": 3,
-    "seed": 0,
-    "background": 0,
-    "flip": 0.5,
-    "rotate": 0.5,
-    "translate": 0.5,
-    "blur": 0.5,
-    "noise": 0.5,
-    "max_degrees": 20.0,
-    "max_pixels": 10,
-    "max_kernel": 5,
-    "deviation": 0.1,
-}
+AUGMENT = {**STANDARD, "multiplier": 3}
 GREY = [
     {"_target_": f"{TRANSFORMS}Resize", "width": 20, "height": 20, "how": "fill"},
     {"_target_": f"{TRANSFORMS}Convert", "mode": "L"},

@@ -17,25 +17,10 @@ from imagemill.package import augment, transforms
 from imagemill.package.geometry import Frame, turned
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
-from tests.packaging import SHARDS, TRANSFORMS, Build, config, pets, photos
+from tests.packaging import SHARDS, STANDARD, TRANSFORMS, Build, config, pets, photos
 
 RESIZE = f"{TRANSFORMS}Resize"
 
-STANDARD: dict[str, Any] = {
-    "splits": ["train"],
-    "multiplier": 5,
-    "seed": 0,
-    "background": 0,
-    "flip": 0.5,
-    "rotate": 0.5,
-    "translate": 0.5,
-    "blur": 0.5,
-    "noise": 0.5,
-    "max_degrees": 20.0,
-    "max_pixels": 10,
-    "max_kernel": 5,
-    "deviation": 0.1,
-}
 NEVER = dict.fromkeys(("flip", "rotate", "translate", "blur", "noise"), 0.0)
 
 

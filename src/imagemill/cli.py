@@ -128,9 +128,9 @@ def leaks(
     dataset: Annotated[str, typer.Argument(help="Whose last build came up to its leaks.")],
 ) -> None:
     """Draw the leaks of a dataset with their pictures, also where they stopped the build."""
-    from imagemill import stopped  # noqa: PLC0415
+    from imagemill import leaks_page  # noqa: PLC0415
 
-    sys.exit(reported(lambda: say(f"look at {stopped.draw(Path.cwd(), dataset)}#leaks")))
+    sys.exit(reported(lambda: say(f"look at {leaks_page.draw(Path.cwd(), dataset)}#leaks")))
 
 
 @app.command()

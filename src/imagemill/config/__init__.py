@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from imagemill.errors import ConfigError
 from imagemill.files import replacing
@@ -23,6 +23,22 @@ class Section(BaseModel):
     """Base of every config model: frozen, exact types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def or_none(choice: str) -> BeforeValidator:
+    """Return what makes None of ``kind: none``, the choice of nothing in a group of ``conf/``.
+
+    ``choice`` is an override that chooses something; an error names it.
+    """
+
+    def chosen(given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("kind") != "none":
+            return given
+        if len(given) > 1:
+            raise ValueError(f"none takes no settings; choose with `override /{choice}`")
+        return None
+
+    return BeforeValidator(chosen)
 
 
 def write(path: Path, resolved: Mapping[str, Any]) -> None:

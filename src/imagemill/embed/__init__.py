@@ -6,13 +6,14 @@ packages that a model needs are imported there and nowhere else.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 
+from imagemill.config import or_none
 from imagemill.embed.efficientnet import EfficientnetLite0
 from imagemill.embed.faces import FaceDlib
 from imagemill.embed.onnx import Onnx
@@ -33,20 +34,9 @@ class Embedder(Protocol):
         """Read the model, once a process; raises ``BuildError`` where it does not fit."""
 
 
-def _none(given: Any) -> Any:
-    if not isinstance(given, dict) or given.get("kind") != "none":
-        return given
-    if len(given) > 1:
-        raise ValueError(
-            "none takes no settings; choose an embedder with "
-            "`override /embedder@measure.embedder: opennsfw`"
-        )
-    return None
-
-
 Choice = Annotated[
     Annotated[EfficientnetLite0 | FaceDlib | Onnx | Timm, Field(discriminator="kind")] | None,
-    BeforeValidator(_none),
+    or_none("embedder@measure.embedder: opennsfw"),
 ]
 """What a config may name as an embedder; ``kind: none`` becomes None."""
 

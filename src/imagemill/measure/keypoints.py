@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from imagemill.config import Section
+from imagemill.config import Section, or_none
 from imagemill.errors import BuildError
 from imagemill.measure.picture import Picture
 
@@ -55,18 +55,7 @@ class Sift(Section):
             yield _described(sift, np.asarray(_small(picture)), self.most)
 
 
-def _none(given: Any) -> Any:
-    if not isinstance(given, dict) or given.get("kind") != "none":
-        return given
-    if len(given) > 1:
-        raise ValueError(
-            "none takes no settings; choose keypoints with "
-            "`override /keypoints@measure.keypoints: sift`"
-        )
-    return None
-
-
-Choice = Annotated[Sift | None, BeforeValidator(_none)]
+Choice = Annotated[Sift | None, or_none("keypoints@measure.keypoints: sift")]
 """What a config may name; ``kind: none`` becomes None."""
 
 

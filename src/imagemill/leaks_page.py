@@ -1,4 +1,4 @@
-"""Look at the leaks of a build that the gate stopped: its report, from what it left behind."""
+"""`imagemill leaks`: draw the leaks of a build, also where the gate stopped it."""
 
 import sys
 from dataclasses import dataclass
