@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ LOCAL = ".imagemill"
 
 DVC_LOCK = "dvc.lock"
 
+PIECES = 1024  # that the kernel takes at once (IOV_MAX)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,6 +27,17 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_pieces(handle: int, pieces: Sequence[bytes]) -> None:
+    """Write all of ``pieces``, one behind the other, in few calls. Raises ``OSError``."""
+    for start in range(0, len(pieces), PIECES):
+        part = pieces[start : start + PIECES]
+        done = os.writev(handle, part)
+        if done < sum(map(len, part)):  # a signal, or a disk that is about to be full
+            rest = memoryview(b"".join(part))[done:]
+            while rest:
+                rest = rest[os.write(handle, rest) :]
 
 
 def swap(new: Path, old: Path) -> None:

@@ -92,7 +92,7 @@ class Config(Section):
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
-Write = Callable[[Lot, Shelf, Any, Path, Engine], tuple[pl.DataFrame, set[str]]]
+Write = Callable[[Lot, Shelf, Any, Path, Engine], tuple[pl.DataFrame, checksums.Files]]
 """Makes the files of one format below a folder, or below its ``shards.NEXT``."""
 
 WRITE: dict[str, Write] = {
@@ -166,12 +166,12 @@ def _write_format(
         done, files = coco.write(followed, shelf, settings, out, engine)
     else:
         done, files = WRITE[name](lot, shelf, settings, out, engine)
-    shards.commit(out, files)
+    shards.commit(out, set(files))
     CONTENTS.write(out, done)
     if name == "imagefolder":
         imagefolder.finish(out, done, settings)
     croissant.write(out, name, config.about, done)
-    checksums.write(out)
+    checksums.write(out, files)
 
 
 def summary(kept: pl.DataFrame, config: Config) -> str:

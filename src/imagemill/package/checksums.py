@@ -1,6 +1,7 @@
 """``checksums.txt``: the sha256 of every file of a format, as ``sha256sum -c`` reads it."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,16 +11,35 @@ from imagemill.files import replacing
 FILE = "checksums.txt"
 THREADS = 4  # hashing runs beside Python
 
+Files = dict[str, str | None]
+"""Paths of files below a folder, with ``/``, and their sha256 where it is known already."""
 
-def write(folder: Path) -> None:
-    """Write the checksums of all that lies in ``folder``."""
+
+def write(folder: Path, known: Mapping[str, str | None]) -> None:
+    """Write the checksums of all that lies in ``folder``; ``known`` are of files read a moment ago.
+
+    Certificate and seals are written afterwards; ``seal`` adds them.
+    """
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != FILE]
-    names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    sums = engine.threads(THREADS).map(partial(_sum, folder), names)
+    sums = {path.relative_to(folder).as_posix(): "" for path in paths}
+    sums |= {name: digest for name, digest in known.items() if name in sums and digest}
+    unknown = sorted(name for name, digest in sums.items() if not digest)
+    sums |= dict(
+        zip(unknown, engine.threads(THREADS).map(partial(_sum, folder), unknown), strict=True)
+    )
+    _put(folder, sums)
+
+
+def add(folder: Path, names: tuple[str, ...]) -> None:
+    """Say also the checksums of ``names``, files that were put into ``folder`` later."""
+    lines = (folder / FILE).read_text().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    _put(folder, sums | {name: _sum(folder, name) for name in names})
+
+
+def _put(folder: Path, sums: Mapping[str, str]) -> None:
     with replacing(folder / FILE) as part:
-        part.write_text(
-            "".join(f"{each}  {name}\n" for each, name in zip(sums, names, strict=True))
-        )
+        part.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
 
 
 def _sum(folder: Path, name: str) -> str:

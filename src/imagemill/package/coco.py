@@ -18,6 +18,7 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package import imagefolder, shards
 from imagemill.package.annotations import Annotation, Followed
+from imagemill.package.checksums import Files
 from imagemill.package.renditions import Shelf
 from imagemill.package.shards import NEXT
 
@@ -31,7 +32,7 @@ class Config(Section):
 
 def write(
     followed: Followed, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write packs and annotations; return the rows as ``tables.CONTENTS``, and the files."""
     member = pl.format("images/{}/{}.{}", "folder", "name", "suffix").alias("member")
     listed = followed.rows.with_columns(member).sort("member")
@@ -40,7 +41,7 @@ def write(
     moved = Followed(listed, followed.given, followed.making)
     names = _categories(moved)
     numbers = {name: number for number, name in enumerate(names, 1)}
-    files = set()
+    files: Files = {}
     (out / NEXT / "annotations").mkdir(parents=True, exist_ok=True)
     for (part,), rows in listed.group_by("part", maintain_order=True):
         file = f"annotations/instances_{part}.json"
@@ -48,8 +49,8 @@ def write(
         with (out / NEXT / file).open("w", encoding="utf-8") as target:
             _write(target, those, numbers)
         _verify(out / NEXT / file, rows)
-        files.add(file)
-    return listed, set(written.names) | files
+        files[file] = None
+    return listed, written.files() | files
 
 
 def _categories(followed: Followed) -> list[str]:

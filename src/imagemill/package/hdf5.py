@@ -32,6 +32,7 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import replacing
 from imagemill.package import contract
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import PLACE, Place, Shelf
 from imagemill.progress import progress
@@ -94,7 +95,7 @@ class _Done:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write ``out/dataset.h5`` and read it back; return ``tables.CONTENTS``, and the file."""
     kind = "images" if config.store == "raw" else "encoded"
     row = pl.int_range(pl.len()).over("part")
@@ -117,7 +118,7 @@ def write(
             volume = pl.lit(int(np.prod(config.shape)), pl.Int64).alias("bytes")
             listed = listed.with_columns(pl.Series("packaged", hashes, pl.String), volume)
         verify(part, listed, engine)
-    return listed, {FILE}
+    return listed, {FILE: None}
 
 
 def _least(listed: pl.DataFrame, config: Config) -> int:

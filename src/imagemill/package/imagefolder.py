@@ -15,9 +15,10 @@ from imagemill import arcface, packs
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, tars
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import Read, Sample
+from imagemill.package.shards import Read, Shard
 from imagemill.packs import Member
 
 
@@ -36,24 +37,24 @@ class Packs:
     suffix = "tar"
     columns: tuple[str, ...] = ()
 
-    def write(self, path: Path, samples: Iterator[Sample]) -> None:
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
         """Write a tar file of the images, by their members' names."""
-        tars.write(path, ((sample.member, sample.data) for sample in samples))
+        tars.write(path, zip(shard.members, images, strict=True))
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every image."""
         for name, data in tars.read(path):
-            yield Read(name, (), data)
+            yield name, (), data
 
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the packs of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     member = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
     listed = lot.rows.with_columns(member).sort("member")
     written = shards.write(planned(listed, config.pack_bytes), Packs(), shelf, out, engine)
-    return listed, set(written.names)
+    return listed, written.files()
 
 
 def planned(listed: pl.DataFrame, average: int) -> Iterator[tuple[str, pl.DataFrame]]:

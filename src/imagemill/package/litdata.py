@@ -20,14 +20,17 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, webdataset
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import NEXT, Read, Sample, Written
+from imagemill.package.shards import NEXT, Read, Shard, Written
+from imagemill.packs import BUFFER
 
 INDEX = "index.json"
 KEYS = ("image", "label", "sample", "copy")
 _LENGTHS = struct.Struct("<IIII")
 _INT = struct.Struct("<q")
+_FIXED = _LENGTHS.size + 2 * _INT.size  # bytes of an item besides its image and its name
 
 
 class Config(Section):
@@ -43,34 +46,34 @@ class Shards:
     suffix = "bin"
     columns: tuple[str, ...] = ("class", "sample", "copy")
 
-    def write(self, path: Path, samples: Iterator[Sample]) -> None:
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
         """Write a chunk, which must be under 4 GiB."""
-        items = [_encoded(sample) for sample in samples]
-        ends = np.cumsum([0, *map(len, items)]) + 4 * (len(items) + 2)
+        said = [(number, name.encode(), copy) for number, name, copy in shard.said]
+        lengths = [
+            _FIXED + n + len(name) for n, (_, name, _) in zip(shard.lengths, said, strict=True)
+        ]
+        ends = np.cumsum([0, *lengths]) + 4 * (len(said) + 2)
         if int(ends[-1]) >= 1 << 32:
             raise ValueError(
                 f"{path.name}: 4 GiB or more; lower package.formats.litdata.shard_images"
             )
-        with path.open("wb") as file:
-            file.write(struct.pack("<I", len(items)))
+        with path.open("wb", buffering=BUFFER) as file:
+            file.write(struct.pack("<I", len(said)))
             file.write(ends.astype("<u4").tobytes())
-            file.writelines(items)
+            for (number, name, copy), data in zip(said, images, strict=True):
+                file.write(_LENGTHS.pack(len(data), _INT.size, len(name), _INT.size))
+                file.write(data)
+                file.write(_INT.pack(number) + name + _INT.pack(copy))
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every sample. Raises ``ValueError`` where lengths do not fit."""
-        data = path.read_bytes()
-        (count,) = struct.unpack_from("<I", data)
-        ends = np.frombuffer(data, "<u4", count + 1, 4).tolist()
-        if ends[-1] != len(data):
-            raise ValueError("another length")
-        for start, end in pairwise(ends):
-            yield _decoded(data[start:end])
-
-
-def _encoded(sample: Sample) -> bytes:
-    number, name, copy = sample.said
-    values = sample.data, _INT.pack(number), str(name).encode(), _INT.pack(copy)
-    return b"".join((_LENGTHS.pack(*map(len, values)), *values))
+        with path.open("rb", buffering=BUFFER) as file:
+            (count,) = struct.unpack("<I", file.read(4))
+            ends = np.frombuffer(file.read(4 * (count + 1)), "<u4").tolist()
+            if ends[0] != file.tell() or ends[-1] != path.stat().st_size:
+                raise ValueError("another length")
+            for start, end in pairwise(ends):
+                yield _decoded(file.read(end - start))
 
 
 def _decoded(data: bytes) -> Read:
@@ -79,20 +82,20 @@ def _decoded(data: bytes) -> Read:
     (number,) = _INT.unpack_from(data, at)
     name = data[at + label : at + label + text].decode()
     (copy,) = _INT.unpack_from(data, at + label + text)
-    return Read(None, (number, name, copy), data[_LENGTHS.size : at])
+    return None, (number, name, copy), data[_LENGTHS.size : at]
 
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the chunks of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     listed = lot.rows.with_columns(webdataset.member())
     plan = shards.planned(listed, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
-    return listed, set(written.names) | _write_index(written, out)
+    return listed, written.files() | _write_index(written, out)
 
 
-def _write_index(written: Written, out: Path) -> set[str]:
+def _write_index(written: Written, out: Path) -> Files:
     """Write what ``StreamingDataset`` looks for in each split's folder."""
     parts: dict[str, list[dict[str, Any]]] = {}
     for name, count, length in zip(written.names, written.counts, written.lengths, strict=True):
@@ -106,7 +109,7 @@ def _write_index(written: Written, out: Path) -> set[str]:
         version = int(sha256(json.dumps(said).encode()).hexdigest()[:12], 16)
         text = json.dumps({**said, "updated_at": str(version)}, sort_keys=True)
         (out / NEXT / part / INDEX).write_text(text)
-    return {f"{part}/{INDEX}" for part in parts}
+    return {f"{part}/{INDEX}": None for part in parts}
 
 
 def _config() -> dict[str, Any]:

@@ -19,13 +19,17 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, webdataset
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import NEXT, Read, Sample, Written
+from imagemill.package.shards import NEXT, Read, Shard, Written
+from imagemill.packs import BUFFER
 
 INDEX = "index.json"
 VERSION = 2
 _INT = struct.Struct("<q")
+_HEAD = struct.Struct("<IIq")  # bytes of the image and of the sample's name; copy
+_FIXED = _HEAD.size + _INT.size  # bytes of a sample besides those two
 
 
 class Config(Section):
@@ -54,57 +58,57 @@ class Shards:
         }
         self._said = json.dumps(self.layout, sort_keys=True).encode()
 
-    def write(self, path: Path, samples: Iterator[Sample]) -> None:
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
         """Write a shard, which must be under 4 GiB."""
-        encoded = [_encoded(sample) for sample in samples]
-        start = 4 + 4 * (len(encoded) + 1) + len(self._said)
-        ends = np.cumsum([0, *map(len, encoded)]) + start
+        said = [(number, name.encode(), copy) for number, name, copy in shard.said]
+        lengths = [
+            _FIXED + n + len(name) for n, (_, name, _) in zip(shard.lengths, said, strict=True)
+        ]
+        start = 4 + 4 * (len(said) + 1) + len(self._said)
+        ends = np.cumsum([0, *lengths]) + start
         if int(ends[-1]) >= 1 << 32:
             raise ValueError(f"{path.name}: 4 GiB or more; lower package.formats.mds.shard_images")
-        with path.open("wb") as file:
-            file.write(struct.pack("<I", len(encoded)))
+        with path.open("wb", buffering=BUFFER) as file:
+            file.write(struct.pack("<I", len(said)))
             file.write(ends.astype("<u4").tobytes())
             file.write(self._said)
-            file.writelines(encoded)
+            for (number, name, copy), data in zip(said, images, strict=True):
+                file.write(_HEAD.pack(len(data), len(name), copy))
+                file.write(data)
+                file.write(_INT.pack(number) + name)
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every sample. Raises ``ValueError`` where the header is another."""
-        data = path.read_bytes()
-        (count,) = struct.unpack_from("<I", data)
-        ends = np.frombuffer(data, "<u4", count + 1, 4).tolist()
-        if data[4 + 4 * (count + 1) : ends[0]] != self._said or ends[-1] != len(data):
-            raise ValueError("the header is another")
-        for start, end in pairwise(ends):
-            yield _decoded(data[start:end])
-
-
-def _encoded(sample: Sample) -> bytes:
-    number, name, copy = sample.said
-    data, text = sample.data, str(name).encode()
-    lengths = struct.pack("<II", len(data), len(text))
-    return b"".join((lengths, _INT.pack(copy), data, _INT.pack(number), text))
+        with path.open("rb", buffering=BUFFER) as file:
+            (count,) = struct.unpack("<I", file.read(4))
+            ends = np.frombuffer(file.read(4 * (count + 1)), "<u4").tolist()
+            said = file.read(ends[0] - file.tell())
+            if said != self._said or ends[-1] != path.stat().st_size:
+                raise ValueError("the header is another")
+            for start, end in pairwise(ends):
+                yield _decoded(file.read(end - start))
 
 
 def _decoded(data: bytes) -> Read:
-    image, text = struct.unpack_from("<II", data)
-    (copy,), at = _INT.unpack_from(data, 8), 16 + image
+    image, text, copy = _HEAD.unpack_from(data)
+    at = _HEAD.size + image
     (number,) = _INT.unpack_from(data, at)
-    name = data[at + 8 : at + 8 + text].decode()
-    return Read(None, (number, name, copy), data[16:at])
+    name = data[at + _INT.size : at + _INT.size + text].decode()
+    return None, (number, name, copy), data[_HEAD.size : at]
 
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     listed = lot.rows.with_columns(webdataset.member())
     writer = Shards("jpeg" if (listed["suffix"] == "jpg").all() else "png")
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(plan, writer, shelf, out, engine)
-    return listed, set(written.names) | _write_index(written, writer, out)
+    return listed, written.files() | _write_index(written, writer, out)
 
 
-def _write_index(written: Written, writer: Shards, out: Path) -> set[str]:
+def _write_index(written: Written, writer: Shards, out: Path) -> Files:
     """Write what ``streaming`` looks for in each split's folder."""
     parts: dict[str, list[dict[str, Any]]] = {}
     for name, count, length in zip(written.names, written.counts, written.lengths, strict=True):
@@ -116,4 +120,4 @@ def _write_index(written: Written, writer: Shards, out: Path) -> set[str]:
         (out / NEXT / part).mkdir(parents=True, exist_ok=True)
         text = json.dumps({"version": VERSION, "shards": entries}, sort_keys=True)
         (out / NEXT / part / INDEX).write_text(text)
-    return {f"{part}/{INDEX}" for part in parts}
+    return {f"{part}/{INDEX}": None for part in parts}

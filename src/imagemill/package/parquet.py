@@ -8,6 +8,7 @@ names of the classes, stand in the schema's metadata, so that ``load_dataset`` n
 import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,10 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package import shards, webdataset
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import Read, Sample
+from imagemill.package.shards import Read, Shard
 
 ROWS = 100  # of a row group: what has to be read to see one image, as ``datasets`` writes it
 
@@ -50,15 +52,8 @@ class Shards:
         }
         self._said = json.dumps({"info": {"features": features}}).encode()
 
-    def write(self, path: Path, samples: Iterator[Sample]) -> None:
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
         """Write a Parquet file. Images are compressed already, and pages of them are not again."""
-        rows = [
-            {
-                "image": {"bytes": sample.data, "path": sample.member},
-                **dict(zip(NAMES, sample.said, strict=True)),
-            }
-            for sample in samples
-        ]
         # Not by Polars, which puts metadata where ``datasets`` does not look.
         arrow = _module("pyarrow")
         image = arrow.struct({"bytes": arrow.binary(), "path": arrow.string()})
@@ -66,10 +61,19 @@ class Shards:
         schema = arrow.schema(
             zip(("image", *NAMES), types, strict=True), metadata={"huggingface": self._said}
         )
-        table = arrow.Table.from_pylist(rows, schema)
-        _module("pyarrow.parquet").write_table(
-            table, path, row_group_size=ROWS, compression="none", use_dictionary=False
-        )
+        with _module("pyarrow.parquet").ParquetWriter(
+            path, schema, compression="none", use_dictionary=False
+        ) as file:
+            for start in range(0, len(shard.members), ROWS):
+                paths = shard.members[start : start + ROWS]
+                parts = [
+                    arrow.array(list(islice(images, ROWS)), arrow.binary()),
+                    arrow.array(paths),
+                ]
+                said = zip(*shard.said[start : start + ROWS], strict=True)
+                columns = [arrow.StructArray.from_arrays(parts, fields=list(image))]
+                columns += [arrow.array(each, of) for each, of in zip(said, types[1:], strict=True)]
+                file.write_table(arrow.Table.from_arrays(columns, schema=schema))
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every sample. Raises ``ValueError`` where it is no Parquet file, or another."""
@@ -79,7 +83,7 @@ class Shards:
             for batch in file.iter_batches(ROWS):
                 columns = [batch.column(name).to_pylist() for name in ("image", *NAMES)]
                 for image, *said in zip(*columns, strict=True):
-                    yield Read(image["path"], tuple(said), image["bytes"])
+                    yield image["path"], tuple(said), image["bytes"]
 
 
 def _module(name: str) -> Any:
@@ -95,13 +99,13 @@ def _module(name: str) -> Any:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     listed = lot.rows.with_columns(webdataset.member())
     writer = Shards(lot.labels)
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(map(_flat, plan), writer, shelf, out, engine)
-    return listed, set(written.names)
+    return listed, written.files()
 
 
 def _flat(shard: tuple[str, pl.DataFrame]) -> tuple[str, pl.DataFrame]:

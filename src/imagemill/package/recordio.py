@@ -12,15 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
-from imagemill.package.renditions import Place, Shelf, tasks
+from imagemill.package.renditions import Place, Shelf, values
 from imagemill.package.shards import NEXT
 from imagemill.packs import BUFFER
 from imagemill.progress import progress
@@ -40,12 +41,13 @@ class Config(Section):
 @dataclass(frozen=True)
 class _Batch:
     shelf: Shelf
-    places: Sequence[Place]
+    places: Sequence[tuple[Any, ...]]
+    """Values of ``Place``."""
 
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the records of each split of ``lot``; return ``tables.CONTENTS``, and the files."""
     del config
     listed = lot.rows.sort("part", "class", "order")
@@ -53,13 +55,13 @@ def write(
     listed = listed.with_columns(
         pl.format("{}/{}/{}", "part", pl.lit(RECORD), number).alias("member")
     )
-    files: set[str] = set()
+    files: Files = {}
     for (part,), rows in listed.group_by("part", maintain_order=True):
         folder = out / NEXT / str(part)
         folder.mkdir(parents=True, exist_ok=True)
         _write_part(folder, rows, shelf, engine)
         _verify(folder, rows)
-        files |= {f"{part}/{name}" for name in (RECORD, INDEX, PROPERTY)}
+        files |= {f"{part}/{name}": None for name in (RECORD, INDEX, PROPERTY)}
     return listed, files
 
 
@@ -68,7 +70,7 @@ def _write_part(folder: Path, rows: pl.DataFrame, shelf: Shelf, engine: Engine) 
     offsets: list[int] = []
     with (folder / RECORD).open("wb", buffering=BUFFER) as file:
         _put(file, offsets, _labelled(count + 1, count + 1 + len(classes)))
-        batches = (_Batch(shelf, tasks(part)) for part in rows.iter_slices(BATCH))
+        batches = (_Batch(shelf, values(part)) for part in rows.iter_slices(BATCH))
         labels = iter(rows["class"])
         with progress("package: recordio", count, "images") as advance:
             for images in engine.map(read, batches):
@@ -111,7 +113,7 @@ def _put(file: BinaryIO, offsets: list[int], record: bytes) -> None:
 def read(batch: _Batch) -> list[bytes]:
     """Return the images of a batch."""
     with batch.shelf.open() as shelf:
-        return [shelf.bytes(place) for place in batch.places]
+        return [shelf.bytes(Place(*place)) for place in batch.places]
 
 
 def records(folder: Path) -> Iterator[tuple[float, bytes]]:

@@ -5,7 +5,7 @@ and length are remembered. What transforms and augmentation make costs more: it 
 beside the memo, and written from there by every format.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -86,11 +86,12 @@ class Reader:
         self._sources = packs.Reader(shelf.sources)
         self._store = packs.Reader(shelf.store)
 
-    def unchecked(self, place: Place) -> bytes:
-        """Return a rendition to one who compares what is written with its hash afterwards."""
-        if place.how == contract.AS_IS:
-            return self._sources.read(place.pack, place.offset, place.length)
-        return self.bytes(place)
+    def unchecked(self, places: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+        """Yield renditions to one who compares what is written with their hashes afterwards."""
+        read = self._sources.read
+        for place in places:
+            _, _, how, _, pack, offset, length = place
+            yield read(pack, offset, length) if how == contract.AS_IS else self.bytes(Place(*place))
 
     def bytes(self, place: Place) -> bytes:
         """Return a rendition; raises ``BuildError`` where the pack it comes from is damaged."""
@@ -143,8 +144,12 @@ class _Batch:
 
     shelf: Shelf
     recipe: Recipe
-    members: pl.DataFrame
+    members: Sequence[tuple[Any, ...]]
     """Columns of ``Source.wanted``, and ``copies``: the numbers of those that are lacking."""
+
+    def contents(self, reader: packs.Reader) -> Iterator[bytes]:
+        """Yield the bytes of the members' sources."""
+        return reader.contents([member[:4] for member in self.members])
 
 
 def render(
@@ -231,15 +236,15 @@ def _made(
     work = describe if recipe.plain else make
     if not recipe.plain:
         shelf.store.mkdir(parents=True, exist_ok=True)
-    batches = (_Batch(shelf, recipe, part) for part in _parts(wanted))
-    waiting: list[pl.DataFrame] = []
+    batches = (_Batch(shelf, recipe, part.rows()) for part in _parts(wanted))
+    waiting: list[tuple[Any, ...]] = []
     total = int(wanted["copies"].list.len().sum())
     try:
         with progress("package: images", total, "images") as advance:
             for rows in engine.map(work, batches):
-                waiting.append(rows)
+                waiting += rows
                 advance(len(rows))
-                if sum(map(len, waiting)) >= SAVED:
+                if len(waiting) >= SAVED:
                     yield _saved(waiting, remembered)
     finally:
         last = _saved(waiting, remembered)
@@ -247,8 +252,8 @@ def _made(
     yield last
 
 
-def _saved(waiting: list[pl.DataFrame], remembered: Memo) -> pl.DataFrame:
-    rows = pl.concat([pl.DataFrame(schema=RESULT), *waiting])
+def _saved(waiting: list[tuple[Any, ...]], remembered: Memo) -> pl.DataFrame:
+    rows = pl.DataFrame(waiting, RESULT, orient="row")
     remembered.add(rows)
     waiting.clear()
     return rows
@@ -256,32 +261,37 @@ def _saved(waiting: list[pl.DataFrame], remembered: Memo) -> pl.DataFrame:
 
 def _parts(wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Divide images into batches of ``BATCH`` or ``BATCH_BYTES``, whichever is less."""
-    filled = wanted["length"].cum_sum() // BATCH_BYTES
-    counted = pl.int_range(pl.len()).over("_filled") // BATCH
-    cut = wanted.with_columns(filled.alias("_filled")).with_columns(counted.alias("_counted"))
-    for _, rows in cut.group_by("_filled", "_counted", maintain_order=True):
-        yield rows.drop("_filled", "_counted")
+    lengths = wanted["length"].to_numpy()
+    start = filled = 0
+    for at, length in enumerate(lengths.tolist()):
+        if at > start and (at - start == BATCH or filled + length > BATCH_BYTES):
+            yield wanted.slice(start, at - start)
+            start, filled = at, 0
+        filled += length
+    if start < len(wanted):
+        yield wanted.slice(start)
 
 
-def describe(batch: _Batch) -> pl.DataFrame:
+def describe(batch: _Batch) -> list[tuple[Any, ...]]:
     """Return what the contract makes of each image; nothing is kept of it but hash and length."""
-    found = []
+    found: list[tuple[Any, ...]] = []
+    limits = batch.shelf.limits
     with packs.Reader(batch.shelf.sources) as reader:
-        for digest, pack, offset, length, *fact, _ in batch.members.iter_rows():
-            data = reader.content(digest, pack, offset, length)
-            made = contract.canonical(data, batch.shelf.limits, Fact(*fact))
+        for member, data in zip(batch.members, batch.contents(reader), strict=True):
+            digest, _, _, _, *fact, _ = member
+            made = contract.canonical(data, limits, Fact(*fact))
             packaged = digest if made.how == contract.AS_IS else sha256(made.data).hexdigest()
             found.append((digest, packaged, len(made.data), *made[1:], None, None))
-    return pl.DataFrame(found, RESULT, orient="row")
+    return found
 
 
-def make(batch: _Batch) -> pl.DataFrame:
+def make(batch: _Batch) -> list[tuple[Any, ...]]:
     """Make the copies that are asked for, and put them into one pack of the store."""
     found = []
     contents: dict[str, bytes] = {}
     with packs.Reader(batch.shelf.sources) as reader:
-        for digest, pack, offset, length, *_, copies in batch.members.iter_rows():
-            data = reader.content(digest, pack, offset, length)
+        for member, data in zip(batch.members, batch.contents(reader), strict=True):
+            digest, copies = member[0], member[-1]
             for copy, made in zip(copies, batch.recipe.made(data, digest, copies), strict=True):
                 key = f"{digest}+{copy}" if copy else digest
                 packaged = sha256(made.data).hexdigest()
@@ -290,13 +300,15 @@ def make(batch: _Batch) -> pl.DataFrame:
     pack = Pack(tuple(Member(key, packaged, length) for key, packaged, length, *_ in found))
     packs.write(pack, batch.shelf.store, lambda member: contents[member.name])
     offsets = [offset for _, offset in pack.offsets()]
-    rows = [(*row, pack.name, at) for row, at in zip(found, offsets, strict=True)]
-    return pl.DataFrame(rows, RESULT, orient="row")
+    return [(*row, pack.name, at) for row, at in zip(found, offsets, strict=True)]
 
 
-def tasks(rows: pl.DataFrame) -> Sequence[Place]:
-    """Return the places of ``rows``, in order."""
-    return [Place(*row) for row in rows.select(PLACE).iter_rows()]
+def values(rows: pl.DataFrame, columns: Iterable[str] = PLACE) -> list[tuple[Any, ...]]:
+    """Return some columns of ``rows``, by default those of ``Place``, a tuple a row.
+
+    Many times a build, of few rows each: ``select`` would wait for Polars' threads every time.
+    """
+    return list(zip(*(rows[name].to_list() for name in columns), strict=True))
 
 
 __all__ = [
@@ -308,5 +320,5 @@ __all__ = [
     "Source",
     "located",
     "render",
-    "tasks",
+    "values",
 ]

@@ -8,9 +8,9 @@ shard's name is a hash of what it holds. See ``imagemill.packs``, which does thi
 
 import shutil
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.package.renditions import PLACE, Place, Shelf
+from imagemill.package.checksums import Files
+from imagemill.package.renditions import PLACE, Place, Shelf, values
 
 LEAST, MOST = 1 / 8, 8  # times the average, as for packs
 NEXT = ".next"  # folder of what is being written, beside what is there
@@ -61,6 +62,21 @@ def _bounded(
         start = end
 
 
+class Shard(NamedTuple):
+    """What one shard is to hold, a value a sample in each."""
+
+    members: Sequence[str]
+    said: Sequence[tuple[Any, ...]]
+    """Values of the writer's columns."""
+    lengths: Sequence[int]
+    """Bytes of the images."""
+
+
+Read = tuple[str | None, tuple[Any, ...], bytes]
+"""A sample that was read back: its member, null in formats that name no files; what is said of it;
+its image."""
+
+
 class Writer(Protocol):
     """One sharded format: how a shard is written and read. Goes to the workers."""
 
@@ -72,29 +88,11 @@ class Writer(Protocol):
     def columns(self) -> tuple[str, ...]:
         """Columns that it writes of a row, besides its place and ``member``."""
 
-    def write(self, path: Path, samples: Iterator["Sample"]) -> None:
-        """Write the shard; equal samples give equal bytes."""
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
+        """Write the shard; equal samples give equal bytes. Few images are in memory at a time."""
 
-    def read(self, path: Path) -> Iterator["Read"]:
+    def read(self, path: Path) -> Iterator[Read]:
         """Yield every sample in order. Raises ``ValueError`` or ``LookupError`` for no shard."""
-
-
-class Read(NamedTuple):
-    """A sample that was read back."""
-
-    member: str | None
-    """Null in formats that name no files."""
-    said: tuple[Any, ...]
-    data: bytes
-
-
-class Sample(NamedTuple):
-    """One sample of a shard."""
-
-    member: str
-    said: tuple[Any, ...]
-    """Values of the writer's columns."""
-    data: bytes
 
 
 Plan = Iterable[tuple[str, pl.DataFrame]]
@@ -110,8 +108,26 @@ class Task:
     old: Path
     """Where it lies if an earlier build has made it."""
     new: Path
-    rows: pl.DataFrame
-    """Columns of ``Place``, ``member``, and the writer's columns."""
+    shard: Shard
+    places: Sequence[tuple[Any, ...]]
+    """Values of ``Place``."""
+
+    def packaged(self) -> Iterator[str]:
+        """Yield the sha256 of each image."""
+        return (place[_PACKAGED] for place in self.places)
+
+
+_PACKAGED = PLACE.index("packaged")
+
+
+class Done(NamedTuple):
+    """What became of one shard."""
+
+    fresh: bool
+    """Whether it was written, and was not there before."""
+    length: int
+    digest: str
+    """sha256 of the file."""
 
 
 @dataclass
@@ -122,8 +138,14 @@ class Written:
     counts: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     """Bytes of each file."""
+    digests: list[str] = field(default_factory=list)
+    """sha256 of each file."""
     fresh: int = 0
     """How many were written, and were not there before."""
+
+    def files(self) -> Files:
+        """Return the sha256 of each file."""
+        return dict(zip(self.names, self.digests, strict=True))
 
 
 def planned(
@@ -147,28 +169,35 @@ def write(plan: Plan, writer: Writer, shelf: Shelf, out: Path, engine: Engine) -
     A shard that is there and reads back right is left alone. ``commit`` is to be called then.
     """
     shutil.rmtree(out / NEXT, ignore_errors=True)
-    columns = [*PLACE, "member", *writer.columns]
     written = Written()
 
     def each() -> Iterator[Task]:
         for name, rows in plan:
             written.names.append(name)
             written.counts.append(len(rows))
-            yield Task(writer, shelf, out / name, out / NEXT / name, rows.select(columns))
+            yield _task(writer, shelf, out, name, rows)
 
-    for fresh, length in engine.map(_ensure, each()):
-        written.fresh += fresh
-        written.lengths.append(length)
+    for done in engine.map(_ensure, each()):
+        written.fresh += done.fresh
+        written.lengths.append(done.length)
+        written.digests.append(done.digest)
     return written
 
 
-def _ensure(task: Task) -> tuple[bool, int]:
-    """Write a shard unless it is there and right; return whether it was written, and its length."""
+def _task(writer: Writer, shelf: Shelf, out: Path, name: str, rows: pl.DataFrame) -> Task:
+    said = values(rows, writer.columns) if writer.columns else [()] * len(rows)
+    shard = Shard(rows["member"].to_list(), said, rows["bytes"].to_list())
+    return Task(writer, shelf, out / name, out / NEXT / name, shard, values(rows))
+
+
+def _ensure(task: Task) -> Done:
+    """Write a shard unless it is there and right; return what it is."""
     if task.old.exists() and not _wrong(task, task.old):
-        return False, task.old.stat().st_size
+        return _done(task.old, fresh=False)
     task.new.parent.mkdir(parents=True, exist_ok=True)
     try:
-        task.writer.write(task.new, _samples(task))
+        with task.shelf.open() as shelf:
+            task.writer.write(task.new, task.shard, shelf.unchecked(task.places))
     except OSError:
         task.new.unlink(missing_ok=True)
         raise
@@ -179,36 +208,36 @@ def _ensure(task: Task) -> tuple[bool, int]:
             f"package: {task.new.name}: {wrong} is not as the manifest says when it is read back; "
             "the disk or memory is at fault. Build again."
         )
-    return True, task.new.stat().st_size
+    return _done(task.new, fresh=True)
+
+
+def _done(path: Path, *, fresh: bool) -> Done:
+    with path.open("rb") as file:
+        return Done(fresh, path.stat().st_size, file_digest(file, "sha256").hexdigest())
 
 
 def _check_sources(task: Task) -> None:
     """Raise ``BuildError`` where the packs do not hold what they should."""
     with task.shelf.open() as shelf:
-        for row in task.rows.select(PLACE).iter_rows():
-            shelf.bytes(Place(*row))
-
-
-def _samples(task: Task) -> Iterator[Sample]:
-    count = len(PLACE)
-    with task.shelf.open() as shelf:
-        for row in task.rows.iter_rows():
-            yield Sample(row[count], row[count + 1 :], shelf.unchecked(Place(*row[:count])))
+        for place in task.places:
+            shelf.bytes(Place(*place))
 
 
 def _wrong(task: Task, path: Path) -> str | None:
     """Return the first member of a shard that does not read back as it should."""
-    expected = task.rows.select("member", "packaged", *task.writer.columns).iter_rows()
+    shard = task.shard
     try:
         found = task.writer.read(path)
-        for member, packaged, *said in expected:
-            read = next(found, Read(None, (), b""))
-            named = read.member is None or read.member == member
-            if not named or list(read.said) != said or _sha(read.data) != packaged:
-                return str(member)
+        for member, packaged, said in zip(shard.members, task.packaged(), shard.said, strict=True):
+            there, says, data = next(found, _NONE)
+            if there not in (None, member) or says != said or _sha(data) != packaged:
+                return member
         return None if next(found, None) is None else "a sample too many"
     except (ValueError, OSError, LookupError, struct.error) as error:
         return f"a sample ({error})"
+
+
+_NONE: Read = (None, (), b"")
 
 
 def _sha(data: bytes) -> str:

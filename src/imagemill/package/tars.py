@@ -1,40 +1,58 @@
 """Tar files, fast: the headers of ``imagemill.packs``, and a reader that checks them.
 
-``tarfile`` takes 40 microseconds for a member, which is as long as all the rest of packaging it.
+``tarfile`` takes 40 microseconds for a member, which is more than all the rest of packaging it.
 """
 
+import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from imagemill.files import write_pieces
 from imagemill.packs import BLOCK, BUFFER, Member, header
+
+_PADDING = [bytes(-length % BLOCK) for length in range(BLOCK)]
+_END = bytes(2 * BLOCK)
 
 
 def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write files of this name and content, without time, owner or any other circumstance."""
-    with path.open("wb", buffering=BUFFER) as tar:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        held: list[bytes] = []
+        filled = 0
         for name, data in members:
-            tar.write(header(Member(name, "", len(data))))
-            tar.write(data)
-            tar.write(bytes(-len(data) % BLOCK))
-        tar.write(bytes(2 * BLOCK))
+            length = len(data)
+            held += (header(Member(name, "", length)), data, _PADDING[length % BLOCK])
+            filled += length
+            if filled >= BUFFER:
+                write_pieces(handle, held)
+                held, filled = [], 0
+        write_pieces(handle, [*held, _END])
+    finally:
+        os.close(handle)
 
 
 def read(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every member. Raises ``ValueError`` where it is no whole tar."""
-    data = path.read_bytes()
-    at = 0
-    while at < len(data) - 2 * BLOCK:
-        block = data[at : at + BLOCK]
-        name = block[:100].rstrip(b"\0").decode()
-        length = int(block[124:135], 8)
-        if header(Member(name, "", length)) != block:
-            yield from _slowly(path, skip=at)
-            return
-        at += BLOCK
-        yield name, data[at : at + length]
-        at += -(-length // BLOCK) * BLOCK
-    if len(data) - at != 2 * BLOCK or any(data[at:]):
+    with path.open("rb", buffering=BUFFER) as file:
+        at, block = 0, file.read(BLOCK)
+        while block[:1] not in (b"\0", b""):
+            name = block[:100].rstrip(b"\0").decode()
+            length = int(block[124:135], 8)
+            if header(Member(name, "", length)) != block:
+                yield from _slowly(path, skip=at)
+                return
+            padded = length + -length % BLOCK
+            piece = file.read(padded + BLOCK)
+            yield name, piece[:length]
+            at, block = at + BLOCK + padded, piece[padded:]
+        _check_end(block, file)
+
+
+def _check_end(block: bytes, file: BinaryIO) -> None:
+    if block + file.read(BLOCK + 1) != _END:
         raise ValueError("does not end as a tar file does")
 
 

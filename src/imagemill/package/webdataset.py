@@ -15,9 +15,10 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, tars
+from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import Read, Sample
+from imagemill.package.shards import Read, Shard
 
 CLASS = "cls"
 
@@ -35,9 +36,9 @@ class Shards:
     suffix = "tar"
     columns: tuple[str, ...] = ("class",)
 
-    def write(self, path: Path, samples: Iterator[Sample]) -> None:
+    def write(self, path: Path, shard: Shard, images: Iterator[bytes]) -> None:
         """Write a tar file: for each sample its image, then its class."""
-        tars.write(path, _members(samples))
+        tars.write(path, _members(shard, images))
 
     def read(self, path: Path) -> Iterator[Read]:
         """Yield every sample. Raises ``ValueError`` where one has no class."""
@@ -46,13 +47,13 @@ class Shards:
             beside, number = next(found, ("", b""))
             if beside != f"{_stem(name)}.{CLASS}":
                 raise ValueError(f"{name} is not followed by its class")
-            yield Read(name, (int(number),), data)
+            yield name, (int(number),), data
 
 
-def _members(samples: Iterator[Sample]) -> Iterator[tuple[str, bytes]]:
-    for sample in samples:
-        yield sample.member, sample.data
-        yield f"{_stem(sample.member)}.{CLASS}", _number(sample.said[0])
+def _members(shard: Shard, images: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+    for member, (number,), image in zip(shard.members, shard.said, images, strict=True):
+        yield member, image
+        yield f"{_stem(member)}.{CLASS}", _number(number)
 
 
 @cache
@@ -73,9 +74,9 @@ def member() -> pl.Expr:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     listed = lot.rows.with_columns(member())
     plan = shards.planned(listed, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
-    return listed, set(written.names)
+    return listed, written.files()
