@@ -74,6 +74,12 @@ class Engine:
         finally:
             keeper.close()
 
+    def warm(self, most: int) -> None:
+        """Start up to ``most`` workers of an engine that is kept, while others have work to do."""
+        executor = self._start()
+        for _ in range(min(most, self._ahead)):
+            executor.submit(_nothing, None)
+
     def map(
         self,
         work: Callable[[Batch], Result],

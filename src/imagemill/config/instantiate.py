@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-
 from imagemill.errors import ConfigError
 
 
@@ -15,6 +12,10 @@ def each(said: Sequence[Mapping[str, Any]], key: str) -> tuple[Any, ...]:
 
 
 def _made(entry: Mapping[str, Any], key: str) -> Any:
+    # Hydra takes a quarter of a second to import, in every worker that a stage starts.
+    from hydra.errors import InstantiationException  # noqa: PLC0415
+    from hydra.utils import instantiate  # noqa: PLC0415
+
     try:
         return instantiate(dict(entry), _convert_="all")
     except (InstantiationException, ImportError) as error:

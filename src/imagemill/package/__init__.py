@@ -6,7 +6,7 @@ of training splits also what augmentation derives from them.
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,6 +50,12 @@ from imagemill.package.transforms import Step, Transform, Transforms, fingerprin
 from imagemill.package.webdataset import Config as WebDataset
 from imagemill.tables import CONTENTS
 
+IMAGES_WORTH_A_WORKER = 1000
+"""A worker starts in the time in which one that runs packages some thousands."""
+
+Placed = tuple[pl.DataFrame, Shelf]
+"""Rows of ``contents`` with the places of their bytes, and where these are read."""
+
 
 class Formats(Section):
     """The formats to write, each with its settings; null leaves one out."""
@@ -63,11 +69,16 @@ class Formats(Section):
     recordio: RecordIO | None = None
     webdataset: WebDataset | None = None
 
+    def wanted(self) -> dict[str, Section]:
+        """Return the settings of each format that is to be written."""
+        return {name: settings for name, settings in self if settings is not None}
+
     @property
     def of_pixels(self) -> bool:
         """Whether no format holds files, so that no packaged file need be made."""
-        wanted = [name for name, value in self if value is not None]
-        return wanted == ["hdf5"] and self.hdf5 is not None and self.hdf5.store == "raw"
+        return (
+            list(self.wanted()) == ["hdf5"] and self.hdf5 is not None and self.hdf5.store == "raw"
+        )
 
 
 class Config(Section):
@@ -131,52 +142,76 @@ def write(
     Where something fails, ``out`` keeps the earlier package whole. Returns what is packaged, as
     ``contents`` has it.
     """
-    kept = contents(given.manifest, config.augment, config.labels)
-    wanted = {name: value for name, value in config.formats if value is not None}
     with disk.explained(out), engine.kept() as workers:
-        if making.plain and config.formats.of_pixels:
-            rows, shelf = renditions.located(kept, given.source, making)
-        else:
-            rows, shelf = renditions.render(kept, given.source, making, memo, workers)
-        lot = numbered(shards.ordered(rows, config.seed), config.labels)
-        for name, settings in wanted.items():
-            (out / name).mkdir(exist_ok=True)
-            _write_format(name, settings, lot, shelf, given, config, making, out / name, workers)
+        workers.warm(len(given.manifest) // IMAGES_WORTH_A_WORKER)
+        kept = contents(given.manifest, config.augment, config.labels)
+        job = _Job(given, config, making, out, memo, workers)
+        try:
+            job.write(kept, job.presumed(kept))
+        except renditions.PresumedWronglyError:
+            job.write(kept, None)
     for path in out.iterdir():
-        if path.name not in wanted and path.is_dir():
+        if path.name not in config.formats.wanted() and path.is_dir():
             shutil.rmtree(path)
     return kept
 
 
-def _write_format(
-    name: str,
-    settings: Any,
-    lot: Lot,
-    shelf: Shelf,
-    given: Input,
-    config: Config,
-    making: Recipe,
-    out: Path,
-    engine: Engine,
-) -> None:
-    warn_of_changes(out, lot)
-    disk.check(out, lot.rows, settings)
-    if name == "coco":
-        followed = given.annotations.of(lot.rows, given.source, making)
-        done, files = coco.write(followed, shelf, settings, out, engine)
-    else:
-        done, files = WRITE[name](lot, shelf, settings, out, engine)
-    shards.commit(out, set(files))
-    CONTENTS.write(out, done)
-    if name == "imagefolder":
-        imagefolder.finish(out, done, settings)
-    croissant.write(out, name, config.about, done)
-    checksums.write(out, files)
+@dataclass(frozen=True)
+class _Job:
+    """One call of ``write``."""
+
+    given: Input
+    config: Config
+    making: Recipe
+    out: Path
+    memo: Path
+    engine: Engine
+
+    def presumed(self, kept: pl.DataFrame) -> Placed | None:
+        """Return what may spare a look at every image: where there is no package yet."""
+        if self._of_pixels() or any(self.out.glob(f"*/{CONTENTS.file}")):
+            return None
+        return renditions.presumed(kept, self.given.source, self.making, self.memo)
+
+    def write(self, kept: pl.DataFrame, placed: Placed | None) -> None:
+        """Write every format; ``placed`` are the renditions if they need not be made."""
+        rows, shelf = placed or self._placed(kept)
+        lot = numbered(shards.ordered(rows, self.config.seed), self.config.labels)
+        for name, settings in self.config.formats.wanted().items():
+            (self.out / name).mkdir(exist_ok=True)
+            self._format(name, settings, lot, shelf)
+            if placed:  # every image of it was read, and is as presumed
+                lot = replace(lot, rows=renditions.settle(lot.rows, self.making, self.memo))
+                placed = None
+
+    def _of_pixels(self) -> bool:
+        return self.making.plain and self.config.formats.of_pixels
+
+    def _placed(self, kept: pl.DataFrame) -> Placed:
+        if self._of_pixels():
+            return renditions.located(kept, self.given.source, self.making)
+        return renditions.render(kept, self.given.source, self.making, self.memo, self.engine)
+
+    def _format(self, name: str, settings: Any, lot: Lot, shelf: Shelf) -> None:
+        out = self.out / name
+        warn_of_changes(out, lot)
+        disk.check(out, lot.rows, settings)
+        if name == "coco":
+            followed = self.given.annotations.of(lot.rows, self.given.source, self.making)
+            done, files = coco.write(followed, shelf, settings, out, self.engine)
+        else:
+            done, files = WRITE[name](lot, shelf, settings, out, self.engine)
+        shards.commit(out, set(files))
+        CONTENTS.write(out, done)
+        if name == "imagefolder":
+            imagefolder.finish(out, done, settings)
+        croissant.write(out, name, self.config.about, done)
+        checksums.write(out, files)
 
 
 def summary(kept: pl.DataFrame, config: Config) -> str:
     """Return what was packaged in one line."""
-    wanted = [name for name, value in config.formats if value is not None]
+    wanted = config.formats.wanted()
     derived = int((kept["copy"] > 0).sum())
     more = f" and {derived:,} derived from them" if derived else ""
     return (

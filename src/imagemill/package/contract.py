@@ -31,6 +31,9 @@ JPEG = b"\xff\xd8\xff"
 SOURCE = "source"
 """Not packaged bytes but the source's, of which a format makes pixels."""
 
+PRESUMED = "presumed"
+"""The source's, if they turn out to have nothing to leave out when they are read."""
+
 
 class Fact(NamedTuple):
     """What ``measure`` knows of a source's bytes."""
@@ -131,6 +134,15 @@ def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN) -> Made:
     except images.Unreadable as error:
         raise _unreadable(data, error) from error
     return Made(bare, SUFFIX[name], AS_IS if bare == data else STRIPPED, width, height)
+
+
+def is_bare(data: bytes, suffix: str) -> bool:
+    """Tell whether an image that is known to meet the contract leaves as it is."""
+    try:
+        bare = images.strip_metadata(data, FORMAT[suffix])
+    except images.Unreadable:
+        return False
+    return bare is data or bare == data
 
 
 def opened(data: bytes, limits: Limits) -> Image.Image:

@@ -78,6 +78,10 @@ class Shelf:
         return Reader(self)
 
 
+class PresumedWronglyError(Exception):
+    """An image that was presumed to leave as it is does not; ``render`` says what all become."""
+
+
 class Reader:
     """Reads renditions; keeps packs open."""
 
@@ -90,8 +94,13 @@ class Reader:
         """Yield renditions to one who compares what is written with their hashes afterwards."""
         read = self._sources.read
         for place in places:
-            _, _, how, _, pack, offset, length = place
-            yield read(pack, offset, length) if how == contract.AS_IS else self.bytes(Place(*place))
+            _, _, how, suffix, pack, offset, length = place
+            if how == contract.AS_IS:
+                yield read(pack, offset, length)
+            elif how == contract.PRESUMED:
+                yield _bare(read(pack, offset, length), suffix)
+            else:
+                yield self.bytes(Place(*place))
 
     def bytes(self, place: Place) -> bytes:
         """Return a rendition; raises ``BuildError`` where the pack it comes from is damaged."""
@@ -101,6 +110,8 @@ class Reader:
         data = self._sources.content(place.digest, *where)
         if place.how in (contract.SOURCE, contract.AS_IS):
             return data
+        if place.how == contract.PRESUMED:
+            return _bare(data, place.suffix)
         if place.how == contract.STRIPPED:
             return images.strip_metadata(data, FORMAT[place.suffix])
         return contract.canonical(data, self._limits).data
@@ -111,6 +122,12 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._sources.close()
         self._store.close()
+
+
+def _bare(data: bytes, suffix: str) -> bytes:
+    if not contract.is_bare(data, suffix):
+        raise PresumedWronglyError
+    return data
 
 
 @dataclass(frozen=True)
@@ -169,6 +186,39 @@ def render(
     found = pl.concat([known, *made]).rename({"digest": "_key"})
     joined = keyed.join(found, on="_key", how="left", maintain_order="left", validate="m:1")
     return _placed(joined.drop("_key"), source), shelf
+
+
+def presumed(
+    rows: pl.DataFrame, source: Source, recipe: Recipe, memo: Path
+) -> tuple[pl.DataFrame, Shelf] | None:
+    """Return what ``render`` would if every image left as it is; None where that is unlikely.
+
+    It spares reading all of them before any is written, when nothing is remembered. Whoever reads
+    one that does not leave as it is gets a ``PresumedWronglyError``; ``settle`` ends it.
+    """
+    if not recipe.plain or Memo(memo, recipe.fingerprinted(), RESULT).folder.exists():
+        return None
+    found, shelf = located(rows, source, recipe)
+    if found["suffix"].null_count() or found["pack"].null_count():
+        return None
+    wanted = source.wanted(rows["digest"].head(BATCH)).with_columns(copies=None)
+    if any(
+        how != contract.AS_IS
+        for *_, how, _, _, _, _ in describe(_Batch(shelf, recipe, wanted.rows()))
+    ):
+        return None
+    how = pl.lit(contract.PRESUMED).alias("how")
+    return found.with_columns(how, packaged="digest"), shelf
+
+
+def settle(rows: pl.DataFrame, recipe: Recipe, memo: Path) -> pl.DataFrame:
+    """Remember that what was ``presumed`` is so, and return ``rows`` as ``render`` does."""
+    settled = rows.with_columns(how=pl.lit(contract.AS_IS))
+    unknown = {name: pl.lit(None, RESULT[name]) for name in ("pack", "offset")}
+    Memo(memo, recipe.fingerprinted(), RESULT).add(
+        settled.unique("digest").with_columns(**unknown).select(*RESULT)
+    )
+    return settled
 
 
 def located(rows: pl.DataFrame, source: Source, recipe: Recipe) -> tuple[pl.DataFrame, Shelf]:
@@ -315,10 +365,13 @@ __all__ = [
     "FACTS",
     "PLACE",
     "Place",
+    "PresumedWronglyError",
     "Reader",
     "Shelf",
     "Source",
     "located",
+    "presumed",
     "render",
+    "settle",
     "values",
 ]
