@@ -25,7 +25,7 @@ BUFFER = 1 << 20  # bytes written at once: images are small, and a call to the k
 NEAR = 4096  # bytes between two members that are read over rather than skipped
 FOLDER = "packs"  # of the downloaded packs, below the output of download
 _HASHES = 1 << 64
-_LONG = 8**11  # bytes: what the octal digits of a plain header cannot say
+LONG = 8**11  # bytes: what the octal digits of a plain header cannot say
 
 
 class Member(NamedTuple):
@@ -246,16 +246,22 @@ def _padded(length: int) -> int:
 
 
 def _plain(member: Member) -> bool:
-    return len(member.name) <= 100 and member.name.isascii() and member.length < _LONG
+    return len(member.name) <= 100 and member.name.isascii() and member.length < LONG
 
 
 def header(member: Member) -> bytes:
     """Return the blocks that stand before a member; one, but for long names and lengths."""
     if not _plain(member):
         return _slow_header(member)
-    # tarfile takes 20 us for a header, which is minutes for a million; most are this simple.
-    name = member.name.encode()
-    size = b"%011o\0" % member.length
+    return plain_header(member.name.encode(), member.length)
+
+
+def plain_header(name: bytes, length: int) -> bytes:
+    """Return the header of a member whose name has up to 100 characters, all of ASCII.
+
+    ``tarfile`` takes 20 microseconds, which is minutes for a million.
+    """
+    size = b"%011o\0" % length
     checksum = b"%06o\0 " % (sum(name) + sum(size) + _TEMPLATE_SUM)
     return b"".join((name.ljust(100, b"\0"), _OWNER, size, _TIME, checksum, _REST))
 

@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from imagemill.images.anatomy import Anatomy, bounded
@@ -116,9 +117,10 @@ def _is_bare(data: bytes) -> bool:
 
     That is so for what most encoders write of pixels alone: JFIF's segment, tables, and scans.
     """
-    at = 20
-    if data[: len(_BARE_START)] != _BARE_START or data[18:at] != b"\0\0" or data[-2:] != _EOI:
+    if data[: len(_BARE_START)] != _BARE_START or data[18:20] != b"\0\0" or data[-2:] != _EOI:
         return False
+    head = data[20 : data.find(b"\xff\xda", 20) + 2]
+    at = 20 + (len(head) - 2 if _are_tables(head) else 0)
     while data[at : at + 1] == b"\xff" and at + 4 < len(data):
         marker = data[at + 1]
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
@@ -128,6 +130,15 @@ def _is_bare(data: bytes) -> bool:
         elif marker not in _TABLES:
             return False
     return at == len(data) - len(_EOI)
+
+
+@lru_cache(maxsize=256)
+def _are_tables(head: bytes) -> bool:
+    """Tell whether bytes are tables up to the marker of a scan; many files have the same."""
+    at = 0
+    while head[at : at + 1] == b"\xff" and at + 4 < len(head) and head[at + 1] in _TABLES:
+        at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return at == len(head) - 2
 
 
 def segments(data: bytes) -> Iterator[Segment]:

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from imagemill import packs
 from imagemill.files import write_pieces
-from imagemill.packs import BLOCK, BUFFER, Member, header
+from imagemill.packs import BLOCK, BUFFER, Member, plain_header
+
+SHORT = 100  # characters of a name that a plain header has room for
 
 _PADDING = [bytes(-length % BLOCK) for length in range(BLOCK)]
 _END = bytes(2 * BLOCK)
@@ -24,7 +27,7 @@ def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         filled = 0
         for name, data in members:
             length = len(data)
-            held += (header(Member(name, "", length)), data, _PADDING[length % BLOCK])
+            held += (header(name, length), data, _PADDING[length % BLOCK])
             filled += length
             if filled >= BUFFER:
                 write_pieces(handle, held)
@@ -34,19 +37,25 @@ def write(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         os.close(handle)
 
 
+def header(name: str, length: int) -> bytes:
+    """Return what stands before a file of that name and length."""
+    if len(name) <= SHORT and name.isascii() and length < packs.LONG:
+        return plain_header(name.encode(), length)
+    return packs.header(Member(name, "", length))
+
+
 def read(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every member. Raises ``ValueError`` where it is no whole tar."""
     with path.open("rb", buffering=BUFFER) as file:
         at, block = 0, file.read(BLOCK)
         while block[:1] not in (b"\0", b""):
-            name = block[:100].rstrip(b"\0").decode()
-            length = int(block[124:135], 8)
-            if header(Member(name, "", length)) != block:
+            name, length = block[:100].rstrip(b"\0"), int(block[124:135], 8)
+            if not name.isascii() or plain_header(name, length) != block:
                 yield from _slowly(path, skip=at)
                 return
             padded = length + -length % BLOCK
             piece = file.read(padded + BLOCK)
-            yield name, piece[:length]
+            yield name.decode(), piece[:length]
             at, block = at + BLOCK + padded, piece[padded:]
         _check_end(block, file)
 
