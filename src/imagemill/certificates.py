@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from imagemill.errors import BuildError
@@ -26,6 +27,8 @@ SPLIT = ("digest", "split", "fold", "label")
 
 SHORT = 16
 """Digits of an id that name a certificate."""
+
+AT_ONCE = 65_536  # rows whose text is in memory
 
 KIND = "uncertified"
 """Of a difference between a package and its certificate."""
@@ -108,8 +111,11 @@ def _write_seals(folder: Path, seals: pl.Series) -> None:
 
 def _seals(contents: pl.DataFrame) -> pl.Series:
     """Return 8 bytes of the hash of each row of ``tables.CONTENTS``."""
-    lines = _lines(contents, tuple(CONTENTS.columns))
-    short = [int.from_bytes(sha256(line.encode()).digest()[:8]) for line in lines]
+    short = np.empty(len(contents), np.uint64)
+    for start in range(0, len(contents), AT_ONCE):
+        lines = _lines(contents.slice(start, AT_ONCE), tuple(CONTENTS.columns))
+        for number, line in enumerate(lines, start):
+            short[number] = int.from_bytes(sha256(line.encode()).digest()[:8])
     return pl.Series("seal", short, pl.UInt64)
 
 

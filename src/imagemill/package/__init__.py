@@ -36,7 +36,7 @@ from imagemill.package import (
 from imagemill.package.annotations import Annotations
 from imagemill.package.augment import Choice
 from imagemill.package.coco import Config as Coco
-from imagemill.package.contents import contents
+from imagemill.package.contents import WANTED, contents
 from imagemill.package.contract import Recipe
 from imagemill.package.hdf5 import Config as Hdf5
 from imagemill.package.imagefolder import Config as ImageFolder
@@ -49,6 +49,9 @@ from imagemill.package.renditions import FACTS, Shelf, Source
 from imagemill.package.transforms import Step, Transform, Transforms, fingerprinted
 from imagemill.package.webdataset import Config as WebDataset
 from imagemill.tables import CONTENTS
+
+MANIFEST = ("verdict", *WANTED)
+"""Columns of ``tables.MANIFEST`` that packaging needs."""
 
 IMAGES_WORTH_A_WORKER = 1000
 """A worker starts in the time in which one that runs packages some thousands."""
@@ -129,7 +132,7 @@ class Input:
     """What a package is made of."""
 
     manifest: pl.DataFrame
-    """``tables.MANIFEST``."""
+    """``tables.MANIFEST``, or its columns ``MANIFEST``."""
     source: Source
     annotations: Annotations
 
@@ -145,6 +148,8 @@ def write(
     with disk.explained(out), engine.kept() as workers:
         workers.warm(len(given.manifest) // IMAGES_WORTH_A_WORKER)
         kept = contents(given.manifest, config.augment, config.labels)
+        if config.formats.coco is None:
+            kept = kept.drop("source", "key")
         job = _Job(given, config, making, out, memo, workers)
         try:
             job.write(kept, job.presumed(kept))
@@ -222,6 +227,7 @@ def summary(kept: pl.DataFrame, config: Config) -> str:
 
 __all__ = [
     "FACTS",
+    "MANIFEST",
     "Config",
     "Formats",
     "Input",

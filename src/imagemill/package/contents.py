@@ -7,6 +7,9 @@ from imagemill.package import augment
 
 LONGEST = 255  # bytes of a folder's name
 
+WANTED = ("sample", "source", "key", "digest", "label", "split", "fold", "name")
+"""Columns of ``tables.MANIFEST`` that are used; with a million rows, the others take memory."""
+
 
 def contents(
     manifest: pl.DataFrame,
@@ -21,7 +24,7 @@ def contents(
     ``copy``. Raises ``BuildError`` when nothing is kept, a label has no number, or two things would
     share a folder or file.
     """
-    kept = manifest.filter(verdict="keep").sort("sample")
+    kept = manifest.lazy().filter(verdict="keep").select(WANTED).sort("sample").collect()
     if kept.is_empty():
         raise BuildError(
             "package: no image is left to package. The report says why each was removed; "

@@ -34,7 +34,7 @@ from imagemill.files import replacing
 from imagemill.package import contract
 from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
-from imagemill.package.renditions import PLACE, Place, Shelf, values
+from imagemill.package.renditions import AT_ONCE, PLACE, Place, Shelf, values
 from imagemill.packs import BUFFER
 from imagemill.progress import progress
 from imagemill.tables import CONTENTS
@@ -420,17 +420,24 @@ def verify(path: Path, listed: pl.DataFrame, engine: Engine) -> None:
 def _verify_columns(path: Path, listed: pl.DataFrame) -> None:
     with h5py.File(path, "r") as file:
         for (split,), rows in listed.group_by("part", maintain_order=True):
-            names = [each.decode() for each in file[f"{split}_samples"][:]]
-            if not (
-                file[f"{split}_labels"][:].tolist() == rows["class"].to_list()
-                and file[f"{split}_copies"][:].tolist() == rows["copy"].to_list()
-                and names == rows["sample"].to_list()
-            ):
-                raise _other(f"rows of {split}")
+            for at in range(0, len(rows), AT_ONCE):
+                if not _are_columns(file, str(split), at, rows.slice(at, AT_ONCE)):
+                    raise _other(f"rows of {split}")
         numbered = dict(_label_map(file))
         given = dict(listed.select("class", "label").unique().iter_rows())
         if not given.items() <= numbered.items():
             raise _other("the rows of label_map")
+
+
+def _are_columns(file: h5py.File, split: str, at: int, rows: pl.DataFrame) -> bool:
+    """Tell whether labels and provenance of rows from ``at`` on are those of ``rows``."""
+    end = at + len(rows)
+    names = [each.decode() for each in file[f"{split}_samples"][at:end]]
+    return (
+        np.array_equal(file[f"{split}_labels"][at:end], rows["class"])
+        and np.array_equal(file[f"{split}_copies"][at:end], rows["copy"])
+        and names == rows["sample"].to_list()
+    )
 
 
 def _label_map(file: h5py.File) -> Iterator[tuple[int, str]]:

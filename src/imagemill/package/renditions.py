@@ -24,6 +24,7 @@ from imagemill.progress import progress
 BATCH = 256  # images of a batch, at most
 BATCH_BYTES = 2 << 20  # of their sources, about: what is made of them is held until it is written
 SAVED = 4096  # renditions that are remembered at once
+AT_ONCE = 65_536  # rows of a table that are looked at together
 STORE = "packs"  # folder of the memo
 
 RESULT: dict[str, Any] = {
@@ -215,9 +216,10 @@ def settle(rows: pl.DataFrame, recipe: Recipe, memo: Path) -> pl.DataFrame:
     """Remember that what was ``presumed`` is so, and return ``rows`` as ``render`` does."""
     settled = rows.with_columns(how=pl.lit(contract.AS_IS))
     unknown = {name: pl.lit(None, RESULT[name]) for name in ("pack", "offset")}
-    Memo(memo, recipe.fingerprinted(), RESULT).add(
-        settled.unique("digest").with_columns(**unknown).select(*RESULT)
-    )
+    remembered = Memo(memo, recipe.fingerprinted(), RESULT)
+    for part in settled.iter_slices(AT_ONCE):
+        remembered.add(part.unique("digest").with_columns(**unknown).select(*RESULT))
+    remembered.tidy()
     return settled
 
 
