@@ -48,44 +48,68 @@ def test_a_quota_that_is_used_up_leaves_the_last_good_package(build, name):
     assert build.files() != before
 
 
-@pytest.mark.parametrize("store", ["raw", "encoded"])
-def test_a_quota_that_an_hdf5_file_exceeds_leaves_the_last_one(build, store):
-    settings = {**HDF5, "store": store}
+RAW = {**HDF5, "width": 100, "height": 100, "mode": "RGB"}
+HDF5_KINDS = {
+    "raw": {"store": "raw"},
+    "gzip": {"compression": "gzip"},
+    "lzf": {"compression": "lzf"},
+    "encoded": {"store": "encoded"},
+}
+
+
+@pytest.mark.parametrize("kind", HDF5_KINDS.values(), ids=HDF5_KINDS)
+def test_a_quota_that_an_hdf5_file_exceeds_leaves_the_last_one(build, kind):
+    settings = {**RAW, **kind}
     build.write(photos(6), hdf5=settings)
     before = build.files()
-    given = build.given(photos(200))
-    with quota(30_000), pytest.raises(BuildError, match="no room on the disk of"):
+    given = build.given(many())
+    with quota(1_500_000), pytest.raises(BuildError, match="no room on the disk of"):
         build.write(given, hdf5=settings)
     assert build.files() == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, which only root may")
-@pytest.mark.parametrize("name", ALL)
-def test_a_small_disk_that_is_full_leaves_the_last_good_package(tmp_path, name):
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Build]:
+    """A build whose package lies on a disk of 3 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=3000k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here, which only root may")
     try:
         build = Build(tmp_path / "build")
         build.out = disk / "package"
         build.out.mkdir()
-        settings = {**HDF5, "width": 60, "height": 60} if name == "hdf5" else ALL[name]
-        build.write(photos(6), **{name: settings})
-        before = build.files()
-        with pytest.raises(BuildError, match="no room on the disk of") as caught:
-            build.write({**photos(6), **many()}, **{name: settings})
-        assert "\n" not in str(caught.value)
-        assert "bytes are free" in str(caught.value)
-        assert build.files() == before
+        yield build
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+SMALL: dict[str, tuple[str, dict[str, object]]] = {
+    **{name: (name, settings) for name, settings in ALL.items() if name != "hdf5"},
+    "raw": ("hdf5", RAW),
+    "gzip": ("hdf5", {**RAW, "compression": "gzip"}),
+    "lzf": ("hdf5", {**RAW, "compression": "lzf"}),
+    "encoded": ("hdf5", {**HDF5, "store": "encoded"}),
+}
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.values(), ids=SMALL)
+def test_a_small_disk_that_is_full_leaves_the_last_good_package(small, name, settings):
+    small.write(photos(6), **{name: settings})
+    before = small.files()
+    with pytest.raises(BuildError, match="no room on the disk of") as caught:
+        small.write({**photos(6), **many()}, **{name: settings})
+    assert "\n" not in str(caught.value)
+    assert "bytes are free" in str(caught.value)
+    assert small.files() == before
+    small.write(photos(7), **{name: settings})
+    assert small.files() != before
+
+
 def many() -> dict[str, bytes]:
-    """Photos of two megabytes together."""
-    return {f"{n}.png": make.file(draw.photo(n, 90, 90)) for n in range(200)}
+    """Photos of four megabytes together."""
+    return {f"{n}.png": make.file(draw.photo(n, 90, 90)) for n in range(400)}
 
 
 def test_an_unreadable_image_is_named_by_its_hash(build):

@@ -35,7 +35,8 @@ def files(contents: pl.DataFrame) -> dict[str, str]:
     """Return the text of ``arcface.json`` and ``arcface.py`` for ``tables.CONTENTS``.
 
     Figures are those of the split "train", or of everything where no sample has a split. Neither
-    file for a dataset with other splits only, which has none to train on.
+    file for a dataset with other splits only, which has none to train on. ``num_image`` is what
+    the loader will count, ``num_derived`` how many of them augmentation made.
     """
     divided = is_divided(contents)
     trained = contents.filter(split=SPLIT) if divided else contents
@@ -51,6 +52,9 @@ def files(contents: pl.DataFrame) -> dict[str, str]:
         "num_image": len(trained),
         "classes": classes,
     }
+    derived = int((trained["copy"].fill_null(0) > 0).sum())
+    if derived:  # files like any other to who trains, and so among the images
+        told["num_derived"] = derived
     return {
         JSON: json.dumps(told, ensure_ascii=False, indent=1) + "\n",
         PYTHON: _snippet(divided, len(classes), len(trained)),

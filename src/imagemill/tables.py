@@ -433,7 +433,7 @@ CONTENTS = Table(
         "bytes": pl.Int64,
     },
     ("member",),
-    later=("fold",),
+    later=("copy", "fold"),
 )
 """What a package holds; travels in the package. Written by ``package``."""
 

@@ -10,6 +10,7 @@ reading in order mixes the labels.
 
 import errno
 import os
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -40,7 +41,8 @@ from imagemill.progress import progress
 from imagemill.tables import CONTENTS
 
 FILE = "dataset.h5"
-BATCH_BYTES = 4 << 20  # that a worker hands over at once, about; few are in memory at a time
+BATCH_BYTES = 2 << 20  # that a worker hands over at once, about; few are in memory at a time
+SLACK = 1 << 20  # bytes that HDF5 may need for what it notes of its own, besides 64 a chunk
 GZIP_LEVEL = 4
 RAW = (*PLACE, "width", "height")
 """Columns that pixels are made of."""
@@ -109,13 +111,14 @@ def write(
     row = pl.int_range(pl.len()).over("part")
     listed = lot.rows.with_columns(pl.format("{}_{}/{}", "part", pl.lit(kind), row).alias("member"))
     with replacing(out / FILE) as part:
-        _reserve(part, _least(listed, config))
+        _reserve(part, _columns(listed) + SLACK, _least(listed, config))
         with h5py.File(part, "w", libver="v112") as file:
             for (split,), rows in listed.group_by("part", maintain_order=True):
                 _create(file, str(split), rows, config)
                 _write_columns(file, str(split), rows)
             lines = [f"{number},{label}".encode() for number, label in enumerate(lot.labels)]
             _write_column(file, "label_map", np.array(lines))
+        _reserve(part, part.stat().st_size)
         hashes: list[str] = []
         behind = _Behind(part)
         for (split,), rows in listed.group_by("part", maintain_order=True):
@@ -161,25 +164,45 @@ class _Behind:
         return self._hash.hexdigest()
 
 
-def _least(listed: pl.DataFrame, config: Config) -> int:
-    """Return the bytes of the images and the names of their samples; 0 where they are packed."""
-    if _is_packed(config):
-        return 0
-    images = int(listed["bytes"].sum())
-    if config.store == "raw":
-        images = len(listed) * int(np.prod(config.shape))
+def _columns(listed: pl.DataFrame) -> int:
+    """Return the bytes of labels, offsets and provenance, about."""
     names = listed["sample"].str.len_bytes().max()
-    return images + len(listed) * (int(names) + 20)  # type: ignore[arg-type]
+    return len(listed) * (int(names) + 20)  # type: ignore[arg-type]
 
 
-def _reserve(path: Path, length: int) -> None:
+def _least(listed: pl.DataFrame, config: Config) -> int:
+    """Return the bytes of all that is to be written; of images that are packed, none are known."""
+    if config.store == "raw":
+        images = 0 if _is_packed(config) else len(listed) * int(np.prod(config.shape))
+    else:
+        images = int(listed["bytes"].sum())
+    return images + _columns(listed)
+
+
+def _reserve(path: Path, length: int, whole: int = 0) -> None:
     """Raise ``OSError`` where the disk or a quota has no room for a file of this length.
 
-    HDF5 must not find out: it may end the process when it cannot write what it holds.
+    HDF5 must not find out: it may end the process when it cannot write what it holds. That it may
+    be ``whole`` long is only asked of the limit of a file's length.
     """
-    with path.open("wb") as file:
-        if length:
-            os.posix_fallocate(file.fileno(), 0, length)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        if whole:
+            os.ftruncate(handle, whole)
+        os.posix_fallocate(handle, 0, length)
+    finally:
+        os.close(handle)
+
+
+def _cut(path: Path) -> None:
+    """Take away what was reserved of a file and not used: HDF5 notes where it ends.
+
+    Byte 28 of a superblock of version 2 or 3 is the end-of-file address (HDF5 File Format
+    Specification 3.0, II.A).
+    """
+    with path.open("r+b") as file:
+        (end,) = struct.unpack_from("<Q", file.read(36), 28)
+        file.truncate(end)
 
 
 def _create(file: h5py.File, split: str, rows: pl.DataFrame, config: Config) -> None:
@@ -251,6 +274,7 @@ def _fill_raw(
         for number, part in enumerate(rows.iter_slices(step * chunk))
         for at in (offsets[number * step : (number + 1) * step],)
     )
+    slack = SLACK + 64 * (len(rows) // chunk + 1)
     work = partial(pixels, config=config, chunk=chunk)
     hashes: list[str] = []
     with ExitStack() as stack, progress("package: hdf5", len(rows), "images") as advance:
@@ -258,11 +282,15 @@ def _fill_raw(
         file = None if ready else stack.enter_context(h5py.File(path, "r+", libver="v112"))
         for done in engine.map(work, batches):
             if file is not None:
+                _reserve(path, file.id.get_filesize() + sum(map(len, done.pieces)) + slack)
                 _put(file[name], len(hashes), done, config, chunk)
+                file.flush()  # while there is room
             hashes += done.packaged
             if ready:
                 behind.reach(offsets[(len(hashes) - 1) // chunk])
             advance(len(done.packaged))
+    if not ready:
+        _cut(path)
     return hashes
 
 
