@@ -27,5 +27,5 @@ def main(config: package.Config, paths: Paths, engine: Engine) -> None:
     kept = package.write(given, config, making, paths.out, paths.memo, engine)
     card = package.card.render(config.about, MANIFEST.read(paths.of("leaks")))
     (paths.out / "README.md").write_text(card, encoding="utf-8")
-    certificates.seal(paths.of("leaks") / certificates.FILE, paths.out)
+    package.seal(paths.of("leaks") / certificates.FILE, paths.out)
     say(package.summary(kept, config))

@@ -1,5 +1,6 @@
 """Write ONNX files, field by field as onnx.proto numbers them."""
 
+import struct
 from collections.abc import Sequence
 
 FLOAT, UINT8 = 1, 2
@@ -34,6 +35,13 @@ def given(name: str, *axes: int | str, dtype: int = FLOAT) -> bytes:
     lengths = (_number(1, axis) if isinstance(axis, int) else _text(2, axis) for axis in axes)
     shape = b"".join(_bytes(1, each) for each in lengths)
     return _text(1, name) + _bytes(2, _bytes(1, _number(1, dtype) + _bytes(2, shape)))
+
+
+def weight(name: str, values: Sequence[float], *axes: int) -> bytes:
+    """Return float weights, in the file itself."""
+    raw = struct.pack(f"<{len(values)}f", *values)
+    dims = b"".join(_number(1, axis) for axis in axes)
+    return dims + _number(2, FLOAT) + _text(8, name) + _bytes(9, raw)
 
 
 def weight_beside(name: str, file: str, length: int, *axes: int) -> bytes:

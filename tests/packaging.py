@@ -25,8 +25,8 @@ HDF5 = {
     "compression": "none",
     "chunk_images": 4,
 }
-ABOUT = {"title": "Pets", "licence": "CC0", "credit": "Nobody"}
-USUAL = {"labels": None, "seed": 0, "transforms": [], "augment": None}
+ABOUT = {"title": "Pets", "licence": "CC0", "credit": "Nobody", "licences": {}}
+USUAL = {"labels": None, "metadata": "strip", "seed": 0, "transforms": [], "augment": None}
 USUAL |= {"max_pixels": 10_000_000, "max_bytes": 10_000_000, "about": ABOUT}
 
 ALL: dict[str, Any] = {

@@ -18,7 +18,7 @@ from imagemill.tables import CONTENTS
 from tests.make import sha
 from tests.servers import KEY, SECRET, Proxy, S3Server
 
-ABOUT = About(title="Faces", licence="ours", credit="us")
+ABOUT = About(title="Faces", licence="ours", credit="us", licences={})
 
 
 @pytest.fixture

@@ -195,6 +195,20 @@ def test_a_ready_image_keeps_its_pixels_and_loses_where_it_was_taken(build, form
     assert b"owner" not in packaged
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_where_a_photo_was_taken_is_kept_only_on_purpose(build, measured):
+    build.measured = measured
+    photo = private(draw.photo(1), "JPEG")
+    bare = {f"{n}.png": data for n, data in enumerate(photos(3).values())}
+    build.write({**bare, "a.jpg": photo}, more={"metadata": "keep"})
+    assert members(build)["train/cat/a.jpg"] == photo
+    build.write({**bare, "a.jpg": photo})
+    assert not dict(opened(members(build)["train/cat/a.jpg"]).getexif())
+    turned = private(draw.photo(1, 40, 20), "JPEG", 6)
+    build.write({"a.jpg": turned}, more={"metadata": "keep"})
+    assert not opened(members(build)["train/cat/a.png"]).info
+
+
 UNREADY = {
     "turned": (private(draw.photo(1, 40, 20), "JPEG", 6), (20, 40), "RGB"),
     "cmyk": (make.file(draw.photo(1, 40, 20).convert("CMYK"), "JPEG"), (40, 20), "RGB"),
@@ -326,9 +340,23 @@ def test_the_card_says_what_is_in_and_why_the_rest_is_out():
         "- Images: 2 of 3 listed",
         "| - | a\\|b c | 2 |",
         "| dark | 1 |",
-        "| album | 3 | 2 |",
+        "| album | 3 | 2 | CC0 |",
     ):
         assert line in text.splitlines()
+
+
+def test_the_card_and_croissant_say_the_licence_of_each_source(build):
+    about = {**ABOUT, "licences": {"shop": "ours alone"}}
+    rows = [{"key": "a", "source": "album"}, {"key": "b", "source": "shop"}]
+    text = package.card.render(About.model_validate(about), make.frame(MANIFEST, *rows))
+    assert "| album | 1 | 1 | CC0 |" in text
+    assert "| shop | 1 | 1 | ours alone |" in text
+    wrong = About.model_validate({**ABOUT, "licences": {"shp": "CC0"}})
+    with pytest.raises(BuildError, match=r"about.licences.shp: no source; did you mean shop"):
+        package.card.render(wrong, make.frame(MANIFEST, *rows))
+    build.write(photos(2), more={"about": about})
+    said = json.loads((build.out / "imagefolder/croissant.json").read_text())
+    assert said["license"] == ["CC0", "ours alone"]
 
 
 @pytest.mark.parametrize(

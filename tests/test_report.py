@@ -36,7 +36,7 @@ from tests.draw import photo, photo_bytes
 
 LIMITS = images.Limits(max_pixels=1_000_000, max_bytes=1_000_000)
 STAGES = ("scan", "download", "merge", "measure", "clean", "leaks")
-ABOUT = About(title="Pets", licence="CC0", credit="nobody")
+ABOUT = About(title="Pets", licence="CC0", credit="nobody", licences={})
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def test_names_that_are_code_stay_text(tmp_path: Path) -> None:
     planted = dict.fromkeys(truth.COLUMNS, HOSTILE)
     tables = made(tmp_path, kept, gone, other, leaks=leak(kept, other))
     tables = replace(tables, truth=pl.DataFrame([planted]))
-    about = About(title=HOSTILE, licence=HOSTILE, credit=HOSTILE)
+    about = About(title=HOSTILE, licence=HOSTILE, credit=HOSTILE, licences={})
     plain = Parsed(drawn(tmp_path, made(tmp_path, MIXED[0])))
     html = drawn(tmp_path, tables, about=about)
     parsed = Parsed(html)

@@ -11,3 +11,5 @@ class About(Section):
     """Of the images, with what it asks of users."""
     credit: str
     """Whom to name, and where the images come from."""
+    licences: dict[str, str]
+    """Of single sources, by name, where they are not ``licence``."""

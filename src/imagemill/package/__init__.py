@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import polars as pl
 from pydantic import Field
 
+from imagemill import certificates
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.engine import Engine
@@ -94,6 +95,8 @@ class Config(Section):
     """A choice of ``conf/augment``; null for none."""
     labels: list[str] | None
     """The labels in the order of their numbers, all of them; null: sorted."""
+    metadata: Literal["strip", "keep"]
+    """keep: where and by whom a photo was taken stays in the files that leave as they came."""
     seed: int
     """Of the order of samples in HDF5 and in shards."""
     max_pixels: Annotated[int, Field(ge=1)]
@@ -124,7 +127,8 @@ WRITE: dict[str, Write] = {
 def recipe(config: Config, transforms: tuple[Transform, ...]) -> Recipe:
     """Return what makes packaged images; ``transforms`` are the objects of those in ``config``."""
     said = fingerprinted(transforms, config.transforms)
-    return Recipe(config.limits, Transforms(transforms), said, config.augment)
+    keep = config.metadata == "keep"
+    return Recipe(config.limits, Transforms(transforms), said, config.augment, keep)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ def write(
         kept = contents(given.manifest, config.augment, config.labels)
         if config.formats.coco is None:
             kept = kept.drop("source", "key")
-        job = _Job(given, config, making, out, memo, workers)
+        job = _Job(given, config, making.remembering(memo), out, memo, workers)
         try:
             job.write(kept, job.presumed(kept))
         except renditions.PresumedWronglyError:
@@ -214,6 +218,13 @@ class _Job:
         checksums.write(out, files)
 
 
+def seal(certificate: Path, out: Path) -> None:
+    """Put the certificate of ``leaks`` into each format's folder, and its checksums beside."""
+    certificates.seal(certificate, out)
+    for manifest in sorted(out.glob(f"*/{CONTENTS.file}")):
+        checksums.add(manifest.parent, (certificates.FILE, certificates.SEALS))
+
+
 def summary(kept: pl.DataFrame, config: Config) -> str:
     """Return what was packaged in one line."""
     wanted = config.formats.wanted()
@@ -235,6 +246,7 @@ __all__ = [
     "card",
     "contents",
     "recipe",
+    "seal",
     "summary",
     "write",
 ]

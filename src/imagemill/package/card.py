@@ -3,6 +3,7 @@
 import polars as pl
 
 from imagemill.about import About
+from imagemill.errors import BuildError, suggest
 
 MANY = 100  # rows of a table that people still read
 
@@ -23,7 +24,7 @@ def render(about: About, manifest: pl.DataFrame) -> str:
         "",
         "## Sources",
         "",
-        *_table(_by_source(manifest)),
+        *_table(_by_source(manifest, about)),
         "",
         "## Left out",
         "",
@@ -45,9 +46,16 @@ def _by_split(kept: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_source(manifest: pl.DataFrame) -> pl.DataFrame:
+def _by_source(manifest: pl.DataFrame, about: About) -> pl.DataFrame:
+    """Return what each source has brought. Raises ``BuildError`` for a licence of no source."""
     kept = (pl.col("verdict") == "keep").sum().alias("kept")
-    return manifest.group_by("source").agg(pl.len().alias("listed"), kept).sort("source")
+    counted = manifest.group_by("source").agg(pl.len().alias("listed"), kept).sort("source")
+    for name in about.licences:
+        if name not in counted["source"]:
+            known = counted["source"].to_list()
+            raise BuildError(f"about.licences.{name}: no source{suggest(name, known)}")
+    licence = [about.licences.get(name, about.licence) for name in counted["source"]]
+    return counted.with_columns(pl.Series("licence", licence, pl.String))
 
 
 def _reasons(manifest: pl.DataFrame) -> pl.DataFrame:

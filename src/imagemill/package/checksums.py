@@ -18,7 +18,7 @@ Files = dict[str, str | None]
 def write(folder: Path, known: Mapping[str, str | None]) -> None:
     """Write the checksums of all that lies in ``folder``; ``known`` are of files read a moment ago.
 
-    Certificate and seals are written afterwards; ``seal`` adds them.
+    Certificate and seals come afterwards; see ``add``.
     """
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != FILE]
     sums = {path.relative_to(folder).as_posix(): "" for path in paths}

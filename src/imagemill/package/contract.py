@@ -5,8 +5,9 @@ frame, less private metadata; else an upright PNG. With transforms, what they gi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,17 +68,28 @@ class Recipe:
     said: Sequence[Any] = ()
     """What identifies the transforms; see ``transforms.fingerprinted``."""
     copying: augment.Config | None = None
+    keep: bool = False
+    """Whether metadata stays in the bytes of images that meet the contract as they are."""
+
+    def remembering(self, memo: Path) -> "Recipe":
+        """Return a recipe whose transforms keep what they found out below ``memo``."""
+        return replace(self, transforms=self.transforms.remembering(memo))
 
     @property
     def plain(self) -> bool:
         """Whether images leave as they came, as far as the contract lets them."""
         return not self.transforms.steps and self.copying is None
 
+    def folders(self) -> set[str]:
+        """Return the names of the memo's folders that hold what this recipe needs."""
+        steps = (getattr(step, "fingerprint", None) for step in self.transforms.steps)
+        return {self.fingerprinted(), *(step() for step in steps if step)}
+
     def fingerprinted(self) -> str:
         """Return the name of the memo of what this recipe makes."""
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"metadata": "keep"} if self.keep else {}
         if not self.plain:
-            more = {"transforms": list(self.said), "augment": self._copied()}
+            more |= {"transforms": list(self.said), "augment": self._copied()}
         return fingerprint(
             "contract",
             VERSION + 1,
@@ -104,7 +116,7 @@ class Recipe:
         found = []
         for copy in copies:
             if not copy and not self.transforms.steps:
-                found.append(canonical(data, self.limits)._replace(how=STORED))
+                found.append(canonical(data, self.limits, keep=self.keep)._replace(how=STORED))
                 continue
             shown = image
             if copy and self.copying is not None:
@@ -114,11 +126,12 @@ class Recipe:
         return found
 
 
-def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN) -> Made:
+def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN, *, keep: bool = False) -> Made:
     """Return the image ``data`` as it is packaged where nothing is asked for.
 
-    ``fact`` spares reading the header of one that is known to meet the contract. Raises
-    ``BuildError`` when it cannot be read, which ``measure`` should have found.
+    Metadata of one that meets the contract stays where ``keep`` says so. ``fact`` spares reading
+    the header of one that is known to. Raises ``BuildError`` when it cannot be read, which
+    ``measure`` should have found.
     """
     try:
         name, width, height = fact
@@ -130,7 +143,7 @@ def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN) -> Made:
             _, image = images.read(data, limits)
             encoded = images.encode(image, "PNG", quality=100)
             return Made(encoded, "png", ENCODED, width, height)
-        bare = images.strip_metadata(data, name)
+        bare = data if keep else images.strip_metadata(data, name)
     except images.Unreadable as error:
         raise _unreadable(data, error) from error
     return Made(bare, SUFFIX[name], AS_IS if bare == data else STRIPPED, width, height)

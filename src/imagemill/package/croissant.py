@@ -91,7 +91,7 @@ def describe(folder: Path, name: str, about: About, contents: pl.DataFrame) -> d
             f"{len(contents):,} images of {contents['label'].n_unique():,} labels as {name}; "
             f"credit: {about.credit}"
         ),
-        "license": about.licence,
+        "license": sorted({about.licence, *about.licences.values()}),
         "version": f"1.0.0+{manifest[:12]}",
         "creator": {"@type": "sc:Organization", "name": about.credit},
         "distribution": [

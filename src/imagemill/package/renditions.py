@@ -40,6 +40,8 @@ RESULT: dict[str, Any] = {
 }
 """What is remembered of each rendition."""
 
+_HOW = list(RESULT).index("how")
+
 FACTS: dict[str, Any] = {
     "digest": pl.String,
     "format": pl.String,
@@ -197,16 +199,18 @@ def presumed(
     It spares reading all of them before any is written, when nothing is remembered. Whoever reads
     one that does not leave as it is gets a ``PresumedWronglyError``; ``settle`` ends it.
     """
-    if not recipe.plain or Memo(memo, recipe.fingerprinted(), RESULT).folder.exists():
+    if (
+        not recipe.plain
+        or recipe.keep
+        or Memo(memo, recipe.fingerprinted(), RESULT).folder.exists()
+    ):
         return None
     found, shelf = located(rows, source, recipe)
     if found["suffix"].null_count() or found["pack"].null_count():
         return None
     wanted = source.wanted(rows["digest"].head(BATCH)).with_columns(copies=None)
-    if any(
-        how != contract.AS_IS
-        for *_, how, _, _, _, _ in describe(_Batch(shelf, recipe, wanted.rows()))
-    ):
+    tried = describe(_Batch(shelf, recipe, wanted.rows()))
+    if any(row[_HOW] != contract.AS_IS for row in tried):
         return None
     how = pl.lit(contract.PRESUMED).alias("how")
     return found.with_columns(how, packaged="digest"), shelf
@@ -331,7 +335,7 @@ def describe(batch: _Batch) -> list[tuple[Any, ...]]:
     with packs.Reader(batch.shelf.sources) as reader:
         for member, data in zip(batch.members, batch.contents(reader), strict=True):
             digest, _, _, _, *fact, _ = member
-            made = contract.canonical(data, limits, Fact(*fact))
+            made = contract.canonical(data, limits, Fact(*fact), keep=batch.recipe.keep)
             packaged = digest if made.how == contract.AS_IS else sha256(made.data).hexdigest()
             found.append((digest, packaged, len(made.data), *made[1:], None, None))
     return found

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from imagemill.config import Section
 from imagemill.errors import BuildError, suggest
+from imagemill.package.background import RemoveBackground
 from imagemill.package.geometry import IDENTITY, Frame, placed
 
 Transform = Callable[[Image.Image], Image.Image]
@@ -110,7 +111,7 @@ class Encode(Section):
         return image
 
 
-OWN = {each.__name__: each for each in (Resize, CentreCrop, Convert, Encode)}
+OWN = {each.__name__: each for each in (Resize, CentreCrop, Convert, Encode, RemoveBackground)}
 
 HERE = f"{__name__}."
 
@@ -162,6 +163,13 @@ class Transforms:
             frame = frame.then(moved(*frame.side)) if moved else frame
         return frame
 
+    def remembering(self, memo: Path) -> "Transforms":
+        """Return transforms of which those that can keep what they found out below ``memo``."""
+        kept = (getattr(step, "remembering", None) for step in self.steps)
+        return Transforms(
+            tuple(keep(memo) if keep else step for keep, step in zip(kept, self.steps, strict=True))
+        )
+
     @property
     def encoding(self) -> Encode:
         """How the result is written."""
@@ -175,10 +183,13 @@ def fingerprinted(steps: Sequence[Transform], said: Sequence[Mapping[str, Any]])
     Of a callable of others also the file that it is written in. What that file imports is not
     looked at; a new value of any argument is the way to say that it has changed.
     """
-    return [
-        [VERSION if isinstance(step, tuple(OWN.values())) else _source(step), dict(each)]
-        for step, each in zip(steps, said, strict=True)
-    ]
+    return [[_version(step), dict(each)] for step, each in zip(steps, said, strict=True)]
+
+
+def _version(step: Transform) -> Any:
+    if isinstance(step, RemoveBackground):
+        return step.fingerprint()
+    return VERSION if isinstance(step, tuple(OWN.values())) else _source(step)
 
 
 def _source(step: Transform) -> str:

@@ -32,5 +32,5 @@ def _names(memo: Path, path: Path) -> set[str]:
     return {
         *(each.folder.name for each in measure.memos(memo, measured).values()),
         match.known(memo, match.effective(matched, found)).folder.name,
-        package.recipe(packaged, transforms).fingerprinted(),
+        *package.recipe(packaged, transforms).folders(),
     }
