@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -238,6 +239,35 @@ def test_an_image_that_was_measured_and_cannot_be_read_is_an_error(build):
         BuildError, match=r"cannot be read \(not_an_image\), though it was measured"
     ):
         build.write({"a.jpg": b"no image"})
+
+
+@pytest.mark.parametrize("engine", [make.INLINE, make.workers(2)], ids=["one", "two"])
+@pytest.mark.parametrize("place", [0, 399], ids=["seen at once", "seen while writing"])
+def test_a_photo_that_cannot_leave_as_it_is_is_found_wherever_it_lies(tmp_path, place, engine):
+    """Where all are ready it is presumed that all leave as they are; one here has metadata."""
+    rows = [
+        {"key": f"{n:03}", "data": make.file(draw.photo(n % 40, 20 + n % 30, 20), "JPEG")}
+        for n in range(400)
+    ]
+    rows[place]["data"] = private(draw.photo(1), "JPEG")
+    presuming, careful = Build(tmp_path / "presuming"), Build(tmp_path / "careful")
+    presuming.measured = True
+    formats = {name: ALL[name] for name in ("hdf5", "imagefolder", "recordio", "webdataset")}
+    for build in (presuming, careful):
+        build.write(rows, engine, **formats)
+    assert presuming.files() == careful.files()
+    assert not any(b"owner" in data for data in presuming.files().values())
+
+
+def test_what_was_presumed_rightly_is_remembered(build):
+    build.measured = True
+    rows = [{"key": f"{n}", "data": make.file(draw.photo(n), "JPEG")} for n in range(30)]
+    build.write(rows, webdataset=ALL["webdataset"])
+    before = build.files()
+    (folder,) = (path for path in (build.root / "memo").iterdir() if path.is_dir())
+    assert sum(len(pl.read_parquet(path)) for path in folder.glob("*.parquet")) == 30
+    build.write(rows, webdataset=ALL["webdataset"])
+    assert build.files() == before
 
 
 # The packs of an ImageFolder

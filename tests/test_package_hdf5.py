@@ -10,7 +10,7 @@ from PIL import Image
 from imagemill.errors import BuildError
 from imagemill.package import hdf5
 from imagemill.tables import CONTENTS
-from tests import make
+from tests import draw, make
 from tests.packaging import HDF5, Build, pets
 from tests.test_package import opened
 
@@ -40,6 +40,19 @@ def test_an_hdf5_file_has_every_image_with_its_label_and_sample(build, mode, cha
         expected = opened(row["data"]).convert(mode).resize((16, 12), Image.Resampling.LANCZOS)
         assert (part, label) == (row["split"] or "all", row["label"])
         assert (image.squeeze() == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos"])
+def test_grey_images_that_are_resized_together_are_as_if_resized_alone(build, method):
+    sides = [(40, 30)] * 9 + [(31, 40)] * 2 + [(16, 12)] * 6
+    images = {f"{n:02}.png": draw.photo(n, *side).convert("L") for n, side in enumerate(sides)}
+    settings = {**HDF5, "mode": "L", "filter": method, "chunk_images": 3}
+    build.write({key: make.file(image) for key, image in images.items()}, hdf5=settings)
+    with h5py.File(build.out / "hdf5" / hdf5.FILE) as file:
+        for sample, row in zip(file["train_samples"], file["train_images"], strict=True):
+            image = images[sample.decode().removeprefix("album/")]
+            alone = image.resize((16, 12), hdf5.FILTERS[method])
+            assert (row[:, :, 0] == np.asarray(alone)).all()
 
 
 def test_rows_of_an_hdf5_file_mix_the_labels_and_are_listed_as_they_stand(build):
@@ -73,3 +86,22 @@ def test_an_hdf5_file_that_reads_back_otherwise_is_refused(build):
         file["test_images"][1, 2, 3, 0] ^= 1
     with pytest.raises(BuildError, match="rows of test read back differ"):
         hdf5.reread(path.parent, make.INLINE)
+
+
+def test_a_label_map_that_names_another_label_is_refused(build):
+    build.write(pets(), hdf5=HDF5)
+    path = build.out / "hdf5" / hdf5.FILE
+    with h5py.File(path, "r+") as file:
+        file["label_map"][1] = file["label_map"][0].replace(b"0,", b"1,")
+    with pytest.raises(BuildError, match="the rows of label_map read back differ"):
+        hdf5.reread(path.parent, make.INLINE)
+
+
+@pytest.mark.parametrize("store", ["raw", "encoded"])
+def test_the_checksum_of_a_file_that_was_hashed_while_it_was_filled_is_right(
+    build, monkeypatch, store
+):
+    monkeypatch.setattr(hdf5, "BATCH_BYTES", 4000)
+    build.write(pets(100), make.workers(2), hdf5={**HDF5, "store": store})
+    said = (build.out / "hdf5/checksums.txt").read_text()
+    assert f"{make.sha((build.out / 'hdf5/dataset.h5').read_bytes())}  dataset.h5" in said
