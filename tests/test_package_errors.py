@@ -13,7 +13,7 @@ from imagemill import package
 from imagemill.errors import BuildError
 from imagemill.tables import MANIFEST
 from tests import draw, make
-from tests.packaging import ALL, HDF5, SHARDS, Build, photos
+from tests.packaging import ALL, FOLDER, HDF5, SHARDS, Build, photos
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def small(tmp_path: Path) -> Iterator[Build]:
 
 SMALL: dict[str, tuple[str, dict[str, object]]] = {
     **{name: (name, settings) for name, settings in ALL.items() if name != "hdf5"},
+    "unpacked": ("imagefolder", {**FOLDER, "unpacked": True}),
     "raw": ("hdf5", RAW),
     "gzip": ("hdf5", {**RAW, "compression": "gzip"}),
     "lzf": ("hdf5", {**RAW, "compression": "lzf"}),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field
 
-from imagemill import certificates
+from imagemill import arcface, certificates
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.engine import Engine
@@ -24,6 +24,7 @@ from imagemill.package import (
     coco,
     croissant,
     disk,
+    folders,
     hdf5,
     imagefolder,
     litdata,
@@ -210,10 +211,13 @@ class _Job:
             done, files = coco.write(followed, shelf, settings, out, self.engine)
         else:
             done, files = WRITE[name](lot, shelf, settings, out, self.engine)
-        shards.commit(out, set(files))
+        if name == "imagefolder" and settings.unpacked:
+            folders.commit(out)
+        else:
+            shards.commit(out, set(files))
         CONTENTS.write(out, done)
         if name == "imagefolder":
-            imagefolder.finish(out, done, settings)
+            arcface.write(out, done)
         croissant.write(out, name, self.config.about, done)
         checksums.write(out, files)
 

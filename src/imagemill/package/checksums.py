@@ -1,7 +1,8 @@
 """``checksums.txt``: the sha256 of every file of a format, as ``sha256sum -c`` reads it."""
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,7 @@ def write(folder: Path, known: Mapping[str, str | None]) -> None:
 
     Certificate and seals come afterwards; see ``add``.
     """
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != FILE]
-    sums = {path.relative_to(folder).as_posix(): "" for path in paths}
+    sums = dict.fromkeys(_names(folder), "")
     sums |= {name: digest for name, digest in known.items() if name in sums and digest}
     unknown = sorted(name for name, digest in sums.items() if not digest)
     sums |= dict(
@@ -40,6 +40,14 @@ def add(folder: Path, names: tuple[str, ...]) -> None:
 def _put(folder: Path, sums: Mapping[str, str]) -> None:
     with replacing(folder / FILE) as part:
         part.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for root, _, names in os.walk(folder):
+        below = os.path.relpath(root, folder)
+        for name in names:
+            if name != FILE:
+                yield name if below == "." else f"{below}/{name}"
 
 
 def _sum(folder: Path, name: str) -> str:

@@ -3,7 +3,6 @@
 Where no sample has a split, ``<label>/<file>``: what torchvision's ``ImageFolder`` is given.
 """
 
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,10 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field
 
-from imagemill import arcface, packs
+from imagemill import packs
 from imagemill.config import Section
 from imagemill.engine import Engine
-from imagemill.package import shards, tars
+from imagemill.package import folders, shards, tars
 from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
@@ -53,6 +52,8 @@ def write(
     """Write the packs of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     member = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
     listed = lot.rows.with_columns(member).sort("member")
+    if config.unpacked:
+        return listed, folders.write(listed, shelf, out, engine)
     written = shards.write(planned(listed, config.pack_bytes), Packs(), shelf, out, engine)
     return listed, written.files()
 
@@ -64,13 +65,3 @@ def planned(listed: pl.DataFrame, average: int) -> Iterator[tuple[str, pl.DataFr
     for pack in packs.plan((Member(*row) for row in rows), average):
         yield pack.name, listed.slice(start, len(pack.members))
         start += len(pack.members)
-
-
-def finish(out: Path, listed: pl.DataFrame, config: Config) -> None:
-    """Put the hand-off to training beside the packs, and unpack these where that is asked for."""
-    arcface.write(out, listed)
-    if config.unpacked:
-        for path in sorted(out.glob("*.tar")):
-            with tarfile.open(path, "r:") as tar:
-                tar.extractall(out, filter="data")
-            path.unlink()
