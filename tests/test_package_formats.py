@@ -81,7 +81,7 @@ def encoded(out: Path, split: str) -> Iterator[tuple[bytes, int]]:
 
 
 def recordio(out: Path, split: str) -> Iterator[tuple[bytes, int]]:
-    """As ``mxnet.recordio`` and insightface's ``MXFaceDataset`` do; no Python of now runs MXNet."""
+    """As insightface's ``MXFaceDataset`` does; ``bench.readers`` has MXNet's own library read."""
     data = (out / split / "train.rec").read_bytes()
     index = [line.split("\t") for line in (out / split / "train.idx").read_text().splitlines()]
     offsets = {int(key): int(offset) for key, offset in index}
@@ -135,7 +135,7 @@ def test_a_format_of_streaming_trainers_is_laid_out_as_its_library_has_it(build,
 
 
 def streamed(folder: Path, name: str) -> Iterator[tuple[str, int]]:
-    """Read as ``streaming`` and ``litdata`` do; bench/package reads with these themselves."""
+    """Read as ``streaming`` and ``litdata`` do; ``bench.readers`` reads with these themselves."""
     index = json.loads((folder / "index.json").read_text())
     for entry in index["shards" if name == "mds" else "chunks"]:
         path = folder / (entry["raw_data"]["basename"] if name == "mds" else entry["filename"])
