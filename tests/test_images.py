@@ -19,6 +19,7 @@ from PIL.Image import Transpose
 
 from imagemill import images
 from imagemill.images import Limits, Unreadable
+from tests import draw, make
 
 LIMITS = Limits(max_pixels=1_000_000, max_bytes=1_000_000)
 ICC = b"a colour profile, opaque to this package" * 10
@@ -735,3 +736,25 @@ def test_decoders_name_their_versions_in_one_line() -> None:
 
 def test_every_reason_has_a_sentence() -> None:
     assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in images.REASONS.values())
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("side", [(112, 112), (31, 9), (8, 65)])
+def test_a_ready_jpeg_has_the_pixels_that_pillow_gives_it(side, progressive, subsampling):
+    options = {"quality": 80, "subsampling": subsampling, "progressive": progressive}
+    for mode in ("L", "RGB"):
+        data = make.file(draw.photo(3, *side).convert(mode), "JPEG", **options)
+        plain = Image.open(io.BytesIO(data))
+        assert images.decode_ready(data, side, "RGB").tobytes() == plain.convert("RGB").tobytes()
+        plain = Image.open(io.BytesIO(data))
+        plain.draft("L", None)
+        assert images.decode_ready(data, side, "L").tobytes() == plain.convert("L").tobytes()
+
+
+def test_a_ready_jpeg_that_was_damaged_since_is_unreadable_or_as_pillow_shows_it():
+    data = make.file(draw.photo(1, 64, 64), "JPEG")
+    with pytest.raises(images.Unreadable):
+        images.decode_ready(data[:200], (64, 64), "L")
+    warned = data[:-40] + data[-20:]  # of which libjpeg only warns
+    assert images.decode_ready(warned, (64, 64), "RGB").size == (64, 64)

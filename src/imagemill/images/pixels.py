@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 from PIL.Image import Transpose
 
@@ -55,9 +56,18 @@ def decode_ready(data: bytes, side: tuple[int, int], mode: str) -> Image.Image:
     Raises ``Unreadable``.
     """
     try:
+        levels = simplejpeg.decode_jpeg(data, _COLOURSPACE[mode])
+        if levels.shape[1::-1] == side:
+            return Image.frombuffer(mode, side, levels, "raw", mode, 0, 1)
+    except ValueError:
+        pass  # it also refuses what libjpeg only warns of
+    try:
         return Image.frombytes(mode, side, data, "jpeg", mode, "", 1, 0)
     except (OSError, ValueError) as error:
         raise Unreadable("corrupt", f"JPEG: {error}") from error
+
+
+_COLOURSPACE = {"L": "GRAY", "RGB": "RGB"}
 
 
 def _convert(image: Image.Image, header: Header) -> Image.Image:

@@ -325,18 +325,20 @@ def _decoded(batch: _Batch, config: Config) -> Iterator[Image.Image]:
             yield contract.shown(shelf.bytes(at), batch.shelf.limits, side, config.mode)
 
 
-BANDS = 4  # of Pillow's CMYK, whose resizing looks at each band by itself
+BANDS = "CMYK"  # whose resizing looks at each band by itself
 
 
 def _fitted(images: Iterator[Image.Image], config: Config) -> Iterator[bytes]:
     """Yield the pixels of images in the shape of the file."""
     side = config.width, config.height
     method = FILTERS[config.filter]
-    while some := list(islice(images, BANDS)):
+    while some := list(islice(images, len(BANDS))):
         size = some[0].size
-        if len(some) == BANDS and size != side and all(_is_grey(each, size) for each in some):
+        if len(some) == len(BANDS) and size != side and all(_is_grey(each, size) for each in some):
             # Four grey images at once take two thirds of the time, and get the same pixels.
-            some = list(Image.merge("CMYK", some).resize(side, method).split())
+            four = Image.merge(BANDS, some).resize(side, method)
+            yield from (four.tobytes("raw", band) for band in BANDS)
+            continue
         for image in some:
             yield (image if image.size == side else image.resize(side, method)).tobytes()
 
