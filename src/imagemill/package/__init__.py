@@ -147,23 +147,20 @@ def write(
 ) -> pl.DataFrame:
     """Write every configured format below ``out``, which may hold an earlier package.
 
-    Where something fails, ``out`` keeps the earlier package whole. Returns what is packaged, as
-    ``contents`` has it.
+    Where something fails, ``out`` keeps the earlier package whole. Returns label and copy of each
+    row that is packaged.
     """
     with disk.explained(out), engine.kept() as workers:
         workers.warm(len(given.manifest) // IMAGES_WORTH_A_WORKER)
-        kept = contents(given.manifest, config.augment, config.labels)
-        if config.formats.coco is None:
-            kept = kept.drop("source", "key")
         job = _Job(given, config, making.remembering(memo), out, memo, workers)
         try:
-            job.write(kept, job.presumed(kept))
+            told = job.write(presume=True)
         except renditions.PresumedWronglyError:
-            job.write(kept, None)
+            told = job.write(presume=False)
     for path in out.iterdir():
         if path.name not in config.formats.wanted() and path.is_dir():
             shutil.rmtree(path)
-    return kept
+    return told
 
 
 @dataclass(frozen=True)
@@ -177,22 +174,36 @@ class _Job:
     memo: Path
     engine: Engine
 
-    def presumed(self, kept: pl.DataFrame) -> Placed | None:
+    def write(self, *, presume: bool) -> pl.DataFrame:
+        """Write every format; return label and copy of each row.
+
+        With ``presume`` it may raise ``PresumedWronglyError``.
+        """
+        lot, shelf, presumed = self._lot(presume)
+        told = lot.rows.select("label", "copy")
+        for name, settings in self.config.formats.wanted().items():
+            (self.out / name).mkdir(exist_ok=True)
+            self._format(name, settings, lot, shelf)
+            if presumed:  # every image of it was read, and is as presumed
+                lot = replace(lot, rows=renditions.settle(lot.rows, self.making, self.memo))
+                presumed = False
+        return told
+
+    def _lot(self, presume: bool) -> tuple[Lot, Shelf, bool]:
+        """Return what is packaged, and whether its renditions are only presumed."""
+        kept = contents(self.given.manifest, self.config.augment, self.config.labels)
+        if self.config.formats.coco is None:
+            kept = kept.drop("source", "key")
+        placed = self._presumed(kept) if presume else None
+        rows, shelf = placed or self._placed(kept)
+        lot = numbered(shards.ordered(rows, self.config.seed), self.config.labels)
+        return lot, shelf, placed is not None
+
+    def _presumed(self, kept: pl.DataFrame) -> Placed | None:
         """Return what may spare a look at every image: where there is no package yet."""
         if self._of_pixels() or any(self.out.glob(f"*/{CONTENTS.file}")):
             return None
         return renditions.presumed(kept, self.given.source, self.making, self.memo)
-
-    def write(self, kept: pl.DataFrame, placed: Placed | None) -> None:
-        """Write every format; ``placed`` are the renditions if they need not be made."""
-        rows, shelf = placed or self._placed(kept)
-        lot = numbered(shards.ordered(rows, self.config.seed), self.config.labels)
-        for name, settings in self.config.formats.wanted().items():
-            (self.out / name).mkdir(exist_ok=True)
-            self._format(name, settings, lot, shelf)
-            if placed:  # every image of it was read, and is as presumed
-                lot = replace(lot, rows=renditions.settle(lot.rows, self.making, self.memo))
-                placed = None
 
     def _of_pixels(self) -> bool:
         return self.making.plain and self.config.formats.of_pixels

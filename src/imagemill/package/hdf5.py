@@ -306,15 +306,21 @@ def _put(array: h5py.Dataset, at: int, done: _Done, config: Config, chunk: int) 
 
 def pixels(batch: _Batch, config: Config, chunk: int) -> _Done:
     """Decode a batch, and write it where it belongs or hand it over, a piece a chunk."""
-    images = list(_fitted(_decoded(batch, config), config))
-    pieces = [b"".join(images[n : n + chunk]) for n in range(0, len(images), chunk)]
+    images = _fitted(_decoded(batch, config), config)
+    pieces = iter(lambda: b"".join(islice(images, chunk)), b"")
     if batch.offsets:
-        _write_at(batch.path, zip(batch.offsets, pieces, strict=True))
-        return _Done(_read_back(batch, pieces, len(images)), ())
+        return _Done(_read_back(batch, _write_at(batch.path, batch.offsets, pieces)), ())
+    found = list(pieces)
+    volume = int(np.prod(config.shape))
+    hashes = [sha256(image).hexdigest() for piece in found for image in _cut_up(piece, volume)]
     if config.compression == "gzip":
-        full = chunk * int(np.prod(config.shape))
-        pieces = [zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in pieces]
-    return _Done([sha256(each).hexdigest() for each in images], pieces)
+        full = chunk * volume
+        found = [zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in found]
+    return _Done(hashes, found)
+
+
+def _cut_up(piece: bytes, length: int) -> Iterator[bytes]:
+    return (piece[at : at + length] for at in range(0, len(piece), length))
 
 
 def _decoded(batch: _Batch, config: Config) -> Iterator[Image.Image]:
@@ -347,15 +353,18 @@ def _is_grey(image: Image.Image, size: tuple[int, int]) -> bool:
     return image.mode == "L" and image.size == size
 
 
-def _read_back(batch: _Batch, pieces: Sequence[bytes], count: int) -> list[str]:
+def _read_back(batch: _Batch, pieces: Sequence[bytes]) -> list[str]:
     """Return the sha256 of each image that was just written, as h5py reads it.
 
     Raises ``BuildError`` where that is not what was written.
     """
     with h5py.File(batch.path, "r") as file:
-        found = file[batch.array][batch.row : batch.row + count]
-    if not np.array_equal(found.ravel(), np.frombuffer(b"".join(pieces), np.uint8)):
-        raise _other(f"rows of {batch.array}")
+        found = file[batch.array][batch.row : batch.row + len(batch.rows)]
+    flat, at = found.reshape(-1), 0
+    for piece in pieces:
+        if not np.array_equal(flat[at : at + len(piece)], np.frombuffer(piece, np.uint8)):
+            raise _other(f"rows of {batch.array}")
+        at += len(piece)
     return [sha256(image).hexdigest() for image in found]
 
 
@@ -366,14 +375,18 @@ def _other(what: str) -> BuildError:
     )
 
 
-def _write_at(path: Path, pieces: Iterable[tuple[int, bytes]]) -> None:
+def _write_at(path: Path, offsets: Sequence[int], pieces: Iterable[bytes]) -> list[bytes]:
+    """Write each piece where it belongs, as it comes; return them all."""
+    written = []
     handle = os.open(path, os.O_WRONLY)
     try:
-        for offset, piece in pieces:
+        for offset, piece in zip(offsets, pieces, strict=True):
             if os.pwrite(handle, piece, offset) != len(piece):  # the disk has filled up
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            written.append(piece)
     finally:
         os.close(handle)
+    return written
 
 
 def _fill_encoded(
@@ -404,7 +417,7 @@ def joined(batch: _Batch) -> int:
     """
     with batch.shelf.open() as shelf:
         found = list(shelf.unchecked(batch.rows))
-        _write_at(batch.path, [(batch.offsets[0], b"".join(found))])
+        _write_at(batch.path, batch.offsets, [b"".join(found)])
         ends = list(accumulate(map(len, found), initial=0))
         with h5py.File(batch.path, "r") as file:
             held = file[batch.array][batch.row : batch.row + ends[-1]].tobytes()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package.checksums import Files
-from imagemill.package.renditions import PLACE, Place, Shelf, values
+from imagemill.package.renditions import AT_ONCE, PLACE, Place, Shelf, values
 
 LEAST, MOST = 1 / 8, 8  # times the average, as for packs
 NEXT = ".next"  # folder of what is being written, beside what is there
@@ -38,9 +38,15 @@ INDEX: dict[str, Any] = {
 
 def ordered(listed: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Return ``listed`` by part and then shuffled by ``seed``, with ``order``: 32 hex digits."""
-    names = listed.select("sample", "copy").iter_rows()
+    parts = listed.select("sample", "copy").iter_slices(AT_ONCE)
+    order = pl.concat([pl.Series("order", [], pl.String), *(_hashed(part, seed) for part in parts)])
+    return listed.with_columns(order).sort("part", "order")
+
+
+def _hashed(part: pl.DataFrame, seed: int) -> pl.Series:
+    names = zip(part["sample"].to_list(), part["copy"].to_list(), strict=True)
     order = [sha256(f"{seed} {copy} {name}".encode()).hexdigest()[:32] for name, copy in names]
-    return listed.with_columns(pl.Series("order", order, pl.String)).sort("part", "order")
+    return pl.Series("order", order, pl.String)
 
 
 def cuts(order: pl.Series, average: int) -> Iterator[tuple[int, int]]:
