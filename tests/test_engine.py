@@ -258,3 +258,16 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
     end = time.monotonic() + 10
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < end
+
+
+def test_workers_that_were_started_early_are_those_that_work():
+    from multiprocessing import active_children
+
+    with make.workers(2).kept() as engine:
+        before = {each.pid for each in active_children()}
+        engine.warm(2)
+        started = {each.pid for each in active_children()} - before
+        assert len(started) == 2
+        assert {pid for _, pid in engine.map(square, range(40))} <= started
+        engine.warm(0)
+        assert {each.pid for each in active_children()} - before == started
