@@ -182,13 +182,17 @@ def render(
     """
     remembered = Memo(memo, recipe.fingerprinted(), RESULT)
     shelf = Shelf(source.folder, remembered.folder / STORE, recipe.limits)
-    keyed = rows.with_columns(_key().alias("_key"))
+    keyed = rows.select("digest", "copy", _key().alias("_key"))
     known = _there(remembered.find(keyed["_key"]), shelf.store)
     lacking = keyed.join(known, left_on="_key", right_on="digest", how="anti")
-    made = list(_made(lacking, source, recipe, shelf, remembered, engine))
-    found = pl.concat([known, *made]).rename({"digest": "_key"})
-    joined = keyed.join(found, on="_key", how="left", maintain_order="left", validate="m:1")
-    return _placed(joined.drop("_key"), source), shelf
+    keyed = keyed.select("_key")
+    made = [known, *_made(lacking.drop("_key"), source, recipe, shelf, remembered, engine)]
+    del known, lacking
+    # Only the column that joins: a join copies all others.
+    found = keyed.join(
+        pl.concat(made), left_on="_key", right_on="digest", how="left", maintain_order="left"
+    )
+    return _placed(rows.hstack(found.drop("_key")), source), shelf
 
 
 def presumed(
@@ -264,9 +268,10 @@ def _there(known: pl.DataFrame, store: Path) -> pl.DataFrame:
 def _placed(found: pl.DataFrame, source: Source) -> pl.DataFrame:
     """Say where bytes lie: in the store, or else in the source's packs."""
     there = source.places.rename({"pack": "_pack", "offset": "_offset"})
+    places = found.select("digest").join(there, on="digest", how="left", maintain_order="left")
     stored = pl.col("pack").is_not_null()
     return (
-        found.join(there, on="digest", how="left", maintain_order="left")
+        found.hstack(places.drop("digest"))
         .with_columns(
             pl.when(stored).then("bytes").otherwise("length").alias("length"),
             pl.coalesce("pack", "_pack").alias("pack"),
