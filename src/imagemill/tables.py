@@ -220,12 +220,12 @@ FACTS = Table(
         "camera": pl.String,  # EXIF make and model
         "ready": pl.Boolean,  # its own bytes meet the image contract
         "quality": pl.Int8,  # that a JPEG was saved with, 1 to 100, as estimated; else null
-        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 512
+        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 383
         "brightness": pl.Float32,  # mean grey, 0..1
         "contrast": pl.Float32,  # standard deviation of grey, 0..1
         "entropy": pl.Float32,  # of the grey histogram, bits, 0..8
         "saturation": pl.Float32,  # mean of (max - min) / max of the channels, 0..1, small
-        "pixels": pl.String,  # sha256 of the upright RGB pixels and their shape
+        "pixels": pl.String,  # XXH3, 128 bits, of the upright RGB pixels and their shape
         "phash": pl.List(pl.UInt64),  # 8 perceptual hashes, one a transform of TRANSFORMS
         "phash256": pl.Binary,  # a finer perceptual hash, 32 bytes
     },

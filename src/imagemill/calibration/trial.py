@@ -116,7 +116,7 @@ def _measured(names: list[str], shown: list[Picture], models: Models) -> Measure
     """Return what ``measure`` would say of pictures with those names for digests."""
     rows: list[dict[str, Any]] = [{"digest": name} for name in names]
     for function in functions(models).values():
-        for row, values in zip(rows, function.of(shown), strict=True):
+        for row, values in zip(rows, function.values(shown), strict=True):
             row.update(values)
     return Measured(*(_table(each, rows) for each in (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)))
 

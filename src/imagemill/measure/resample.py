@@ -21,12 +21,12 @@ def shrunk(levels: Levels, extent: tuple[float, float], side: int) -> Levels:
         return levels
     if levels.shape[0] > levels.shape[1]:
         return shrunk(levels.T, extent[::-1], side).T
-    across = _levels(levels @ _lanczos(levels.shape[1], extent[0], side).T)
-    return _levels(_lanczos(levels.shape[0], extent[1], side) @ across)
+    across = _levels(levels @ lanczos(levels.shape[1], extent[0], side).T)
+    return _levels(lanczos(levels.shape[0], extent[1], side) @ across)
 
 
 @lru_cache(maxsize=512)
-def _lanczos(samples: int, extent: float, target: int) -> Levels:
+def lanczos(samples: int, extent: float, target: int) -> Levels:
     """Return the weights (target, samples) of Lanczos-3 resampling, stretched when it shrinks.
 
     C. Duchon, "Lanczos filtering in one and two dimensions", 1979, with the centres and edges of
