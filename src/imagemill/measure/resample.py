@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LOBES = 3
+_HALF = 0.5 + 1e-6  # so that a half is a half on every processor
 
 Levels = NDArray[np.float64]
 
@@ -42,5 +43,8 @@ def lanczos(samples: int, extent: float, target: int) -> Levels:
 
 
 def _levels(exact: Levels) -> Levels:
-    # Rounded first, so that a half is a half on every processor.
-    return np.floor(exact.round(6) + 0.5).clip(0, 255)
+    """Return whole levels, in place of exact ones; halves become the level above."""
+    exact += _HALF
+    np.floor(exact, out=exact)
+    np.maximum(exact, 0, out=exact)
+    return np.minimum(exact, 255, out=exact)
