@@ -7,6 +7,7 @@ from PIL import Image
 
 from imagemill.measure import phash
 from imagemill.measure.functions import FUNCTIONS
+from imagemill.measure.prints import textures
 from imagemill.measure.resample import shrunk
 from imagemill.tables import TRANSFORMS
 from tests import draw, make
@@ -120,3 +121,20 @@ def test_thumbnails_are_near_those_of_the_whole_picture(photos, hashed):
         grey = image.convert("L").resize((48, 48), LANCZOS)
         thumb = np.frombuffer(found["thumb"], np.uint8).reshape(48, 48)
         assert np.abs(np.asarray(grey, int) - thumb).mean() < 2.5
+
+
+def test_texture_is_the_standard_deviation_of_the_thumbnail(hashed):
+    thumbs = np.stack([np.frombuffer(each["thumb"], np.uint8) for each in hashed])
+    assert [each["texture"] for each in hashed] == pytest.approx(thumbs.std(axis=1))
+    assert textures(thumbs[:0]).shape == (0,)
+
+
+def test_prints_tell_what_is_compared_of_an_image_and_nothing_else(photos):
+    image = photos[0]
+    (one, same), other = (
+        printed([image.convert("L"), image.convert("L").convert("RGB")]),
+        printed([image])[0],
+    )
+    assert one["prints"] == same["prints"]
+    assert other["prints"] != one["prints"]
+    assert len(one["prints"]) == 16

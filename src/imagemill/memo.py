@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -36,9 +37,13 @@ def fingerprint(name: str, version: int, **parts: object) -> str:
 class Memo:
     """Remembered rows of one function; ``schema`` has a ``digest`` column and its values."""
 
-    def __init__(self, root: Path, fingerprint: str, schema: Mapping[str, Dtype]) -> None:
+    def __init__(
+        self, root: Path, fingerprint: str, schema: Mapping[str, Dtype], *, noise: bool = False
+    ) -> None:
+        """Take what ``tables.Table`` calls ``noise``."""
         self.folder = root / fingerprint
         self._schema = dict(schema)
+        self._compression: Literal["uncompressed", "zstd"] = "uncompressed" if noise else "zstd"
 
     def find(self, digests: pl.Series) -> pl.DataFrame:
         """Return the remembered rows for ``digests``, one each, sorted by digest."""
@@ -76,7 +81,7 @@ class Memo:
 
     def _write(self, rows: pl.DataFrame) -> Path:
         file = BytesIO()
-        rows.write_parquet(file, compression="zstd")
+        rows.write_parquet(file, compression=self._compression)
         data = file.getvalue()
         path = self.folder / f"{_name(data)}.parquet"
         part = path.with_suffix(f".{os.getpid()}.part")

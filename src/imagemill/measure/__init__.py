@@ -85,6 +85,7 @@ def memos(root: Path, config: Config) -> dict[str, Memo]:
             root,
             fingerprint(f"measure-{name}", each.version, **libraries, **own.get(name, {})),
             each.schema,
+            noise=each.noise,
         )
         for name, each in functions(config.models).items()
     }

@@ -70,6 +70,8 @@ class Function:
     """What it keeps of an image."""
     of: Callable[[Sequence[Any]], Iterable[Values]] = iter
     """What it says of each image that it looked at, in order."""
+    noise: bool = False
+    """As in ``tables.Table``."""
 
     def values(self, pictures: Iterable[Picture]) -> Iterable[Values]:
         """Yield what it says of each of at least one picture."""
@@ -80,6 +82,8 @@ class Function:
         """The columns of its rows."""
         return {each: _TYPES[each] for each in ("digest", *self.columns)}
 
+
+PRINTS = ("phash", "phash256", "thumb", "colours", "texture", "prints")
 
 FUNCTIONS: dict[str, Function] = {
     HEADER: Function(
@@ -94,7 +98,7 @@ FUNCTIONS: dict[str, Function] = {
     "figures": Function(
         2, ("sharpness", "brightness", "contrast", "entropy", "saturation"), figures
     ),
-    "prints": Function(2, ("phash", "phash256", "thumb", "colours"), look, prints),
+    "prints": Function(2, PRINTS, look, prints, noise=True),
 }
 """By name, which names its memo."""
 
@@ -119,8 +123,8 @@ def functions(models: Models) -> dict[str, Function]:
     found = dict(FUNCTIONS)
     if models.embedder is not None:
         whole = attrgetter("image")
-        found[EMBEDDING] = Function(1, (EMBEDDING,), whole, embeddings(models.embedder))
+        found[EMBEDDING] = Function(1, (EMBEDDING,), whole, embeddings(models.embedder), noise=True)
     if models.keypoints is not None:
         columns = ("hashes", "mirrored", "places")
-        found[POINTS] = Function(1, columns, keypoints.look, models.keypoints)
+        found[POINTS] = Function(1, columns, keypoints.look, models.keypoints, noise=True)
     return found
