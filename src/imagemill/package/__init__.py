@@ -25,6 +25,7 @@ from imagemill.package import (
     disk,
     hdf5,
     imagefolder,
+    labels,
     litdata,
     mds,
     parquet,
@@ -168,6 +169,7 @@ def _write_format(
         done, files = WRITE[name](lot, shelf, settings, out, engine)
     shards.commit(out, files)
     CONTENTS.write(out, done)
+    labels.write(out, lot)
     if name == "imagefolder":
         imagefolder.finish(out, done, settings)
     croissant.write(out, name, config.about, done)
