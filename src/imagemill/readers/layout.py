@@ -9,6 +9,7 @@ from imagemill.readers.contents import Contents
 from imagemill.readers.errors import PackageError
 
 FILE = "dataset.h5"
+MANIFEST = "manifest.parquet"
 
 
 def _hdf5(folder: Path) -> Contents:
@@ -54,10 +55,10 @@ def opened(path: Path) -> Contents:
         path = path.parent
     if not path.is_dir():
         raise PackageError(f"{path}: there is no such folder. Build it, or fetch it: `dvc pull`.")
-    form = found(path)
-    if form is not None:
-        return OPEN[form](path)
     inside = path / "package" if (path / "package").is_dir() else path
+    form = found(inside)
+    if form is not None:
+        return OPEN[form](inside)
     formats = [each.name for each in sorted(inside.iterdir()) if each.is_dir() and found(each)]
     if len(formats) == 1:
         return OPEN[str(found(inside / formats[0]))](inside / formats[0])
@@ -73,8 +74,10 @@ def opened(path: Path) -> Contents:
 
 def found(folder: Path) -> str | None:
     """Return the format that lies in ``folder`` itself; null where none does."""
+    if not (folder / MANIFEST).exists() and next(folder.glob(f"*/{MANIFEST}"), None) is not None:
+        return None  # the folder around packages, whose files would match, too
     for form, mark in MARKS.items():
         if next(folder.glob(mark), None) is not None:
             return form
     # Real folders of images, exported or unpacked, have a manifest and no other mark.
-    return "imagefolder" if (folder / "manifest.parquet").exists() else None
+    return "imagefolder" if (folder / MANIFEST).exists() else None

@@ -47,8 +47,15 @@ def columns(folder: Path, *names: str) -> list[Any]:
     path = folder / FILE
     if not path.exists():
         raise PackageError(f"{folder}: {FILE} is not there, so its labels are not known. Fetch it.")
-    table = arrow("pyarrow.parquet", path).read_table(path, columns=list(names))
+    # Not by ``read_table``, which imports pandas where that is installed.
+    with arrow("pyarrow.parquet", path).ParquetFile(path) as file:
+        table = file.read(list(names))
     return [table.column(name) for name in names]
+
+
+def integers(column: Any) -> NDArray[np.int64]:
+    """Return a column of Arrow, whose own ``to_numpy`` imports pandas where that is installed."""
+    return np.array(column.to_pylist(), np.int64)
 
 
 def read(folder: Path) -> Table:
@@ -59,10 +66,10 @@ def read(folder: Path) -> Table:
     return Table(
         member.to_pylist(),
         packaged.to_pylist(),
-        size.to_numpy().astype(np.int64),
+        integers(size),
         [each or "all" for each in split.to_pylist()],
         label.to_pylist(),
-        number.to_numpy().astype(np.int64),
+        integers(number),
     )
 
 
@@ -107,7 +114,7 @@ class InOrder:
         """Read it."""
         sample, copy = columns(self.folder, "sample", "copy")
         said = sample.to_pylist()
-        return [said[row] for row in self.rows.tolist()], copy.to_numpy()[self.rows]
+        return [said[row] for row in self.rows.tolist()], integers(copy)[self.rows].astype(np.int32)
 
 
 @dataclass(frozen=True)

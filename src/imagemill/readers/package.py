@@ -180,7 +180,7 @@ def _compared(path: Path, contents: Contents, before: dict[int, str], renumber: 
     if not renumber:
         lines = numbering.difference(before, contents.names)
         if lines:
-            warnings.warn(numbering.told(lines, path), LabelsChanged, stacklevel=5)
+            warnings.warn(numbering.told(lines, path), LabelsChanged, stacklevel=4)
         return contents
     numbers = numbering.renumbered(before, contents.names)
     table = np.zeros(max(numbers) + 1, np.int64)
@@ -192,7 +192,7 @@ def _compared(path: Path, contents: Contents, before: dict[int, str], renumber: 
         warnings.warn(
             f"{path}: {len(new):,} labels are new to those given, and come after them: {names}",
             LabelsChanged,
-            stacklevel=5,
+            stacklevel=4,
         )
     names_after = dict(sorted({**before, **after}.items()))
     return replace(contents, labels=table[contents.labels], names=names_after)

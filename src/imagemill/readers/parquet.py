@@ -29,7 +29,7 @@ def opened(folder: Path) -> Contents:
     counts = dict.fromkeys(splits, 0)
     for number, path in enumerate(paths):
         with pq.ParquetFile(path) as file:
-            labels.append(file.read(["label"]).column("label").to_numpy().astype(np.int64))
+            labels.append(manifest.integers(file.read(["label"]).column("label")))
             said = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])
             sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         groups += [(number, group, size) for group, size in enumerate(sizes)]
@@ -48,9 +48,10 @@ class _Columns:
 
     def __call__(self) -> Provenance:
         pq = manifest.arrow("pyarrow.parquet", self.paths[0])
-        tables = [pq.read_table(path, columns=["sample", "copy"]) for path in self.paths]
+        tables = [pq.ParquetFile(path).read(["sample", "copy"]) for path in self.paths]
         names = [name for table in tables for name in table.column("sample").to_pylist()]
-        return names, np.concatenate([table.column("copy").to_numpy() for table in tables])
+        copies = [manifest.integers(table.column("copy")) for table in tables]
+        return names, np.concatenate(copies).astype(np.int32)
 
 
 class Groups(Files):

@@ -1,9 +1,11 @@
 """WebDataset's shards, and the packs of ImageFolder and COCO: images as members of tar files."""
 
 import mmap
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from imagemill.readers.errors import PackageError
 from imagemill.readers.extents import Extents, stamp
 
 CLASS = ".cls"
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]|^\.*$")
+"""What no folder's name has; ``package.contents`` writes ``_`` for it."""
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
@@ -114,13 +118,46 @@ class _Keys:
 
 def packed(folder: Path, form: str) -> Contents:
     """Open packs of images whose labels are in ``manifest.parquet``; or the same unpacked."""
+    packed = sorted(folder.glob("*.tar"))
+    if packed and find_spec("pyarrow") is None and (folder / manifest.LABELS).exists():
+        return _told_by_names(folder, form, packed)
     table = manifest.read(folder)
-    if any(folder.glob("*.tar")):
+    if packed:
         return manifest.contents(form, folder, table, _in_packs(folder, table))
     paths = [folder / member for member in table.members]
     zeros = np.zeros(len(paths), np.int64)
     files = Extents(paths, np.arange(len(paths)), zeros, table.bytes)
     return manifest.contents(form, folder, table, files)
+
+
+def _told_by_names(folder: Path, form: str, paths: list[Path]) -> Contents:
+    """Open packs by their members' names, ``[<split>/]<label>/<file>``: slower, without pyarrow."""
+    found = sorted(
+        (name.removeprefix("images/" if form == "coco" else ""), number, offset, length)
+        for number, path in enumerate(paths)
+        for name, offset, length, _ in members(path)
+    )
+    names = manifest.names(folder) or {}
+    numbers = {_UNSAFE.sub("_", label): number for number, label in names.items()}
+    parts = [("all", *name.split("/"))[-3:-1] for name, *_ in found]
+    splits = in_order({split for split, _ in parts})
+    rows = np.argsort([splits.index(split) for split, _ in parts], kind="stable")
+    file, offset, length = np.array([row[1:] for row in found], np.int64).reshape(-1, 3)[rows].T
+    labels = np.array([numbers[label] for _, label in parts], np.int64)[rows]
+    counts = {split: sum(each == split for each, _ in parts) for split in splits}
+    files = Extents(paths, file, offset, length, [stamp(path) for path in paths])
+    said = manifest.ByMember(folder, _Named(tuple(found[row][0] for row in rows)))
+    return Contents(form, files, labels, names, ranges(counts), said)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Names of images that are known."""
+
+    names: tuple[str, ...]
+
+    def __call__(self) -> list[str]:
+        return list(self.names)
 
 
 def _in_packs(folder: Path, table: manifest.Table) -> Extents:
