@@ -94,7 +94,7 @@ class Soak:
         loader = Loader(
             self._package,
             BATCH,
-            shuffle=self._chance.choice(("rows",)),
+            shuffle=True,
             workers=self._workers,
             dtype=torch.uint8,
             method=method,

@@ -211,13 +211,14 @@ def _cause(code: int | None) -> str:
 def _serve(pipe: Connection, work: Work, slab: Slab, parent: int) -> None:
     """Answer jobs until there is nobody left to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to whoever asks, too
+    mother = os.getppid()  # who asks, or the fork server, which ends with it
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)  # there are other workers for the other cores
     while True:
         try:
             while not pipe.poll(ALONE):
-                if not _lives(parent):
+                if os.getppid() != mother or not _lives(parent):
                     return
             asked = pipe.recv()
             pipe.send(_answered(work, slab, asked))
@@ -226,7 +227,7 @@ def _serve(pipe: Connection, work: Work, slab: Slab, parent: int) -> None:
 
 
 def _lives(parent: int) -> bool:
-    """Tell whether there is such a process: a fork server's child has another as its parent."""
+    """Tell whether there is such a process; one that has ended and is not yet buried is, too."""
     try:
         os.kill(parent, 0)
     except ProcessLookupError:
