@@ -271,8 +271,14 @@ def described(image: Image.Image) -> dict[str, Any]:
     return {"image": torch.zeros(2), "width": image.width}
 
 
+TESTER = os.getpid()
+
+
 def failing(image: Image.Image) -> Any:
-    raise KeyError("no such thing")
+    """Fail in a worker."""
+    if os.getpid() != TESTER:
+        raise KeyError("no such thing")
+    return torch.zeros(2)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import imagemill
@@ -28,8 +28,7 @@ from imagemill.torch import Loader
 from imagemill.torch.datasets import starts
 
 LIMIT = 10.0  # seconds from a kill to an error
-BATCH = 16
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS)
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass
@@ -53,21 +52,23 @@ class Seen:
 
 
 class Killer(threading.Thread):
-    """Kills one worker of a loader after a while."""
+    """Kills one worker of a loader, a moment after it is started."""
 
-    def __init__(self, loader: Loader, after: float, by: int, which: int) -> None:
+    def __init__(self, loader: Loader, chance: random.Random) -> None:
         super().__init__(daemon=True)
-        self._loader, self._after, self._by, self._which = loader, after, by, which
+        self._loader, self._after = loader, chance.uniform(0, 0.03)
+        self._by, self._which = chance.choice(SIGNALS), chance.randrange(99)
         self.at: float | None = None
-        """When it did."""
+        """When it did; null where there was no worker any more."""
 
     def run(self) -> None:
-        """Wait, then kill; nothing where there is no worker then."""
+        """Wait, then kill."""
         time.sleep(self._after)
         pids = self._loader.pids
         if pids:
-            self.at = time.monotonic()
-            os.kill(pids[self._which % len(pids)], self._by)
+            with suppress(ProcessLookupError):
+                os.kill(pids[self._which % len(pids)], self._by)
+                self.at = time.monotonic()
 
 
 class Soak:
@@ -75,6 +76,7 @@ class Soak:
 
     def __init__(self, package: Package, workers: int, pause: float, seed: int) -> None:
         self._package, self._workers, self._pause = package, workers, pause
+        self._batch = max(1, len(package) // 100)
         self._chance = random.Random(seed)
         loader = Loader(package, len(package), dtype=torch.uint8)
         ((self._images, self._labels),) = list(loader)
@@ -90,53 +92,50 @@ class Soak:
 
     def _killed(self, state: dict[str, Any] | None, kill: bool) -> dict[str, Any] | None:
         """Have one loader until it fails or its epoch ends; return the state to go on from."""
-        method = self._chance.choice(("fork", "fork", "fork", "forkserver"))
         loader = Loader(
             self._package,
-            BATCH,
+            self._batch,
             shuffle=True,
             workers=self._workers,
             dtype=torch.uint8,
-            method=method,
+            method=self._chance.choice(("fork", "fork", "fork", "forkserver")),
         )
-        if state is None:
-            loader.set_epoch(self.seen.epochs)
-        else:
+        loader.set_epoch(self.seen.epochs)
+        if state is not None:
             loader.load_state_dict(state)
-        after = self._chance.uniform(0, 1.0) ** 2
-        killer = Killer(loader, after, self._chance.choice(SIGNALS), self._chance.randrange(99))
-        if kill:
-            killer.start()
+        given = loader.state_dict()["given"]
+        killer = Killer(loader, self._chance)
+        at = self._chance.randrange(given, len(loader)) if kill else len(loader)
         try:
-            self._epoch(loader, loader.state_dict()["given"])
+            self._epoch(loader, given, at, killer)
         except WorkerError:
-            self.seen.kills += 1
-            self.seen.errors += 1
-            self.seen.waits.append(time.monotonic() - (killer.at or 0))
-            if killer.at is None or self.seen.waits[-1] > LIMIT:
+            killer.join()
+            wait = time.monotonic() - (killer.at or 0)
+            if wait > LIMIT:
                 raise
+            self.seen.kills, self.seen.errors = self.seen.kills + 1, self.seen.errors + 1
+            self.seen.waits.append(wait)
             return loader.state_dict()
         finally:
             loader.close()
-            if kill:
-                killer.join()
         self.seen.kills += killer.at is not None
         self.seen.epochs += 1
         return None
 
-    def _epoch(self, loader: Loader, given: int) -> None:
+    def _epoch(self, loader: Loader, given: int, kill_at: int, killer: Killer) -> None:
+        """Compare each batch with what it must be, and their number."""
         rows = loader.order.positions(loader.epoch, len(self._package), starts(self._package))
         alarm = threading.Timer(60, _hang)
         alarm.start()
+        count = given
         try:
-            count = given
             for images, labels in loader:
-                expected = rows[count * BATCH : (count + 1) * BATCH]
-                at = torch.from_numpy(np.ascontiguousarray(expected))
-                if not (
-                    torch.equal(images, self._images[at]) and torch.equal(labels, self._labels[at])
-                ):
+                at = rows[count * self._batch : (count + 1) * self._batch]
+                same = torch.equal(images, self._images[at])
+                if not same or not torch.equal(labels, self._labels[at]):
                     raise AssertionError(f"batch {count} is wrong")
+                if count == kill_at:
+                    killer.start()
                 count += 1
                 self.seen.batches += 1
                 time.sleep(self._pause)

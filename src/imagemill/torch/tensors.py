@@ -35,5 +35,5 @@ def numbers(labels: NDArray[np.int64]) -> Tensor:
 def given(result: Any, dtype: Any) -> Any:
     """Return what a transform gave: pixels of an image of PIL as a tensor, all else as it is."""
     if isinstance(result, Image.Image):
-        return images(array(result)[None], dtype)[0]
+        return images(array(result)[None].copy(), dtype)[0]
     return torch.from_numpy(result) if isinstance(result, np.ndarray) else result
