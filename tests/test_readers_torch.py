@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ torch: Any = pytest.importorskip("torch", reason=NEEDED)
 
 from torch.utils.data import DataLoader  # noqa: E402 (skipped above where there is none)
 
-from imagemill.torch import Dataset, IterableDataset, Loader, collate  # noqa: E402
+from imagemill.torch import Dataset, IterableDataset, Loader, Sampler, collate  # noqa: E402
 
 BATCH = 8
 METHODS = ("fork", "spawn", "forkserver")
@@ -413,3 +414,39 @@ def test_the_iterable_dataset_is_resumed_to_the_batch(webdataset):
     resumed.load_state_dict(dataset.state_dict())
     assert same(list(resumed), whole[4:])
     assert same(list(resumed), whole)
+
+
+def loaded(states: list[dict[str, int]], worker: int) -> None:
+    """Give a worker its state, as torchdata does."""
+    info = torch.utils.data.get_worker_info()
+    info.dataset.load_state_dict(states[worker])
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_each_worker_of_an_iterable_dataset_goes_on_from_its_own_state(webdataset, rounds):
+    dataset = IterableDataset(webdataset, BATCH, shuffle=True)
+    whole = list(dataset)
+    states = [{"epoch": 0, "given": w + 1 + 3 * (rounds - 1), "workers": 3} for w in range(3)]
+    init = partial(loaded, states)
+    loader = DataLoader(dataset, batch_size=None, num_workers=3, worker_init_fn=init)
+    assert same(list(loader), whole[3 * rounds :])
+    dataset.load_state_dict({"epoch": 0, "given": 4, "workers": 1})
+    loader = DataLoader(dataset, batch_size=None, num_workers=3)
+    assert same(list(loader), whole[4:])
+    dataset.load_state_dict(states[0])
+    with pytest.raises(PackageError, match="the state is one of 3 workers, and there are 1"):
+        list(dataset)
+
+
+def test_the_map_style_dataset_is_read_in_the_loaders_order_and_resumed(webdataset):
+    dataset = Dataset(webdataset)
+    sampler = Sampler(dataset, shuffle="shards", rank=1, world=2)
+    plain = Loader(webdataset, BATCH, shuffle="shards", rank=1, world=2)
+    loader = DataLoader(dataset, BATCH, sampler=sampler, num_workers=2, collate_fn=collate)
+    whole = list(plain)
+    assert len(loader) == len(plain) == 6
+    assert same(list(loader), whole)
+    sampler.resume(epoch=0, given=3 * BATCH)
+    assert same(list(loader), whole[3:])
+    sampler.set_epoch(1)
+    assert same(list(loader), list(plain))

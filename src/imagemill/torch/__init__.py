@@ -7,5 +7,6 @@ if find_spec("torch") is None:
 
 from imagemill.torch.datasets import Dataset, IterableDataset, collate
 from imagemill.torch.loader import Loader
+from imagemill.torch.sampler import Sampler
 
-__all__ = ["Dataset", "IterableDataset", "Loader", "collate"]
+__all__ = ["Dataset", "IterableDataset", "Loader", "Sampler", "collate"]

@@ -173,6 +173,8 @@ class IterableDataset(data.IterableDataset[Any], _Reader):
         self.order = Order(shuffled(shuffle), seed, *ranked(rank, world), uneven)
         self.batch_size, self.drop_last = positive("batch_size", batch_size), drop_last
         self._epoch = self._given = self._start = 0
+        self._workers = 1
+        """Processes that took turns when the state was stored that is loaded."""
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -189,18 +191,33 @@ class IterableDataset(data.IterableDataset[Any], _Reader):
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         positions = self.order.positions(self._epoch, len(self.package), starts(self.package))
         plan = batches(positions, self.batch_size, self.drop_last)
-        self._given, self._start = self._start, 0
-        for number in range(self._given + first, len(plan), step):
+        numbers = self._remaining(first, step, len(plan))
+        self._given, self._start, self._workers = self._start, 0, step
+        for number in numbers:
             self._given = number + 1
             yield self.batch(plan[number])
 
+    def _remaining(self, first: int, step: int, count: int) -> range:
+        """Return the numbers of the batches that this process is still to give."""
+        if self._start and self._workers not in (1, step):
+            raise PackageError(
+                f"the state is one of {self._workers} workers, and there are {step}; use as many, "
+                "or Loader, whose state is of any number"
+            )
+        if not self._start or self._workers == 1:
+            return range(self._start + first, count, step)
+        return range(first + -(-max(0, self._start - first) // step) * step, count, step)
+
     def state_dict(self) -> dict[str, int]:
-        """Return where this process is: epoch and batches given. For no workers, or torchdata."""
-        return {"epoch": self._epoch, "given": self._given}
+        """Return where this process is: epoch, batches given, and how many take turns.
+
+        For who has no workers, or asks each of them as torchdata's ``StatefulDataLoader`` does.
+        """
+        return {"epoch": self._epoch, "given": self._given, "workers": self._workers}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next iteration go on behind the batches that were given."""
-        self._epoch, self._start = state["epoch"], state["given"]
+        self._epoch, self._start, self._workers = state["epoch"], state["given"], state["workers"]
         self._given = self._start
 
 
