@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from PIL import Image
 import imagemill
 from imagemill.errors import BuildError
 from imagemill.readers import LabelsChanged, PackageError
+from imagemill.readers.pixels import Look
+from tests import make
+from tests.crops import photographs
 from tests.training import COUNT, FORMATS, NAMES, SIDE, built, by_sample, pixels, rows
 
 
@@ -127,6 +131,30 @@ def test_a_notebook_shows_a_sheet_and_counts_with_all_names_escaped(packages, tm
     html = imagemill.open(built(tmp_path, "hdf5", renamed))._repr_html_()
     assert "&lt;b&gt;cat" in html
     assert "<b>" not in html
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "coarse": {"quality": 30},
+    "progressive": {"quality": 88, "subsampling": 2, "progressive": True},
+    "fine": {"quality": 97, "subsampling": 0, "optimize": True},
+    "restarts": {"quality": 80, "restart_marker_rows": 1},
+}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_jpeg_is_decoded_to_the_bit_as_pillow_opens_it(form, mode):
+    for photo in photographs()[::40]:
+        data = make.file(photo.convert(mode), "JPEG", **FORMS[form])
+        plain = Image.open(BytesIO(data)).convert("RGB")
+        assert Look().image(data).tobytes() == plain.tobytes()
+        assert Look().image(memoryview(data)).tobytes() == plain.tobytes()
+        small = Look(size=(20, 30)).image(data)
+        assert small.size == (30, 20)
+        near = np.asarray(small, int) - np.asarray(plain.resize((30, 20)), int)
+        assert np.abs(near).mean() < 8
+        with pytest.raises((ValueError, OSError)):
+            Look().image(data[: len(data) // 2]).load()
 
 
 # Labels that changed since training

@@ -1,12 +1,13 @@
 """Files of images made into pixels."""
 
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from imagemill.readers.contents import Contents, Pixels, Rows
 from imagemill.readers.errors import PackageError
@@ -17,7 +18,10 @@ Shape = tuple[int, int, int]
 
 MODES: dict[int, Mode] = {1: "L", 3: "RGB"}
 """By number of channels."""
-JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8"
+MARKER = 0xFF
+FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,21 @@ class Look:
     def image(self, data: bytes | memoryview) -> Image.Image:
         """Decode a file. Raises ``ValueError`` where it is none."""
         mode = self.mode or "RGB"
-        image = _opened(data)
-        if self.size is not None and image.format == "JPEG":
-            # libjpeg decodes at 1/2, 1/4 or 1/8, never below what is asked for.
-            image.draft(mode, self.size[::-1])
-        return self._fitted(image if image.mode == mode else image.convert(mode))
+        frame = _frame(data) if data[:2] == JPEG else None
+        if frame is None:
+            image = _opened(data)
+            return self._fitted(image if image.mode == mode else image.convert(mode))
+        scale = self._scale(*frame)
+        side = -(-frame[0] // scale), -(-frame[1] // scale)
+        # As ``Image.open`` has it decoded, without its reading of the header: a fifth of the time.
+        return self._fitted(Image.frombytes(mode, side, data, "jpeg", mode, "", scale, 0))
+
+    def _scale(self, width: int, height: int) -> int:
+        """Return at which part of its sides a JPEG is decoded, never below what is asked for."""
+        if self.size is None:
+            return 1
+        least = min(width // self.size[1], height // self.size[0])
+        return next(scale for scale in (8, 4, 2, 1) if scale <= max(1, least))
 
     def _fitted(self, image: Image.Image) -> Image.Image:
         if self.size is None or image.size == self.size[::-1]:
@@ -52,12 +66,22 @@ class Look:
 
 def _opened(data: bytes | memoryview) -> Image.Image:
     try:
-        # Asking each of Pillow's formats takes a tenth of the time that decoding does.
-        if bytes(data[:3]) == JPEG:
-            return JpegImagePlugin.JpegImageFile(BytesIO(data))
         return Image.open(BytesIO(data))
-    except (UnidentifiedImageError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
         raise ValueError("no image") from error
+
+
+def _frame(data: bytes | memoryview) -> tuple[int, int] | None:
+    """Return width and height of a JPEG of 8 bits, grey or of three colours; null of any other."""
+    at = 2
+    while at + 10 <= len(data) and data[at] == MARKER:
+        kind = data[at + 1]
+        if kind in FRAMES:
+            bits, height, width, components = FRAME.unpack_from(data, at + 4)
+            usual = bits == 8 and components in (1, 3) and width and height
+            return (width, height) if usual else None
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
+    return None
 
 
 def array(image: Image.Image) -> NDArray[np.uint8]:
