@@ -46,10 +46,13 @@ class Look:
         return self._fitted(Image.frombytes(mode, side, data, "jpeg", mode, "", scale, 0))
 
     def _scale(self, width: int, height: int) -> int:
-        """Return at which part of its sides a JPEG is decoded, never below what is asked for."""
+        """Return at which part of its sides a JPEG is decoded: twice what is asked for, at least.
+
+        As Pillow's ``thumbnail`` does by default.
+        """
         if self.size is None:
             return 1
-        least = min(width // self.size[1], height // self.size[0])
+        least = min(width // self.size[1], height // self.size[0]) // 2
         return next(scale for scale in (8, 4, 2, 1) if scale <= max(1, least))
 
     def _fitted(self, image: Image.Image) -> Image.Image:
