@@ -87,7 +87,7 @@ def seeded(seed: int) -> Iterator[None]:
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
     if torch is not None:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not a GPU's too, which the training draws from
     try:
         yield
     finally:
