@@ -179,6 +179,17 @@ def review(
         bool,
         typer.Option("--token", help="Need the token on loopback too: others share this host."),
     ] = False,
+    static: Annotated[
+        Path | None, typer.Option(help="Serve nothing: write the page as this one file.")
+    ] = None,
+    filters: Annotated[
+        str, typer.Option("--filter", help="Of --static, as in the page's URL: `reason=mislabel`.")
+    ] = "",
+    most: Annotated[int, typer.Option(help="Of --static: images, pairs and leaks, each.")] = 300,
+    returned: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Serve nothing: add the verdicts that such a file saved."),
+    ] = None,
 ) -> None:
     """Look through what a build flagged, in the browser, and say what becomes of it.
 
@@ -187,7 +198,11 @@ def review(
     from imagemill import review_page  # noqa: PLC0415 (Polars takes long to import)
 
     def work() -> None:
-        review_page.serve(Path.cwd(), dataset, reviewer, host, port, token=token)
+        if returned:
+            return review_page.take(Path.cwd(), dataset, returned)
+        if static is not None:
+            return review_page.write(Path.cwd(), dataset, static, filters, most)
+        return review_page.serve(Path.cwd(), dataset, reviewer, host, port, token=token)
 
     sys.exit(reported(work))
 

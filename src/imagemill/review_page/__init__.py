@@ -5,11 +5,12 @@ adds what people say to ``reviews/<dataset>.csv``, by the same rules as ``imagem
 """
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from imagemill.errors import BuildError
 from imagemill.progress import say
-from imagemill.review_page import guard
+from imagemill.review_page import guard, offline
 from imagemill.review_page.asking import Desk
 from imagemill.review_page.server import Server
 
@@ -34,6 +35,18 @@ def serve(
         say("")
     finally:
         server.server_close()
+
+
+def write(root: Path, dataset: str, to: Path, query: str, most: int) -> None:
+    """Write the page as one file."""
+    say(offline.write(Desk(root, dataset), to, query, most))
+
+
+def take(root: Path, dataset: str, paths: Iterable[Path]) -> None:
+    """Add the verdicts of files that such a page saved."""
+    desk = Desk(root, dataset)
+    for path in paths:
+        say(offline.take(desk, path))
 
 
 def listen(desk: Desk, host: str, port: int | None, secret: str | None) -> Server:

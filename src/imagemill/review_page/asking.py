@@ -20,8 +20,9 @@ from imagemill.review_page.items import Json
 from imagemill.review_page.neighbours import Neighbours
 from imagemill.review_page.pictures import Pictures
 from imagemill.review_page.queue import Filters
-from imagemill.review_page.said import Item, Said
+from imagemill.review_page.said import Said
 from imagemill.reviews import agreement, rows, standing
+from imagemill.reviews.order import Item
 from imagemill.reviews.rows import Review
 from imagemill.reviews.taxonomy import NONE
 
@@ -163,6 +164,10 @@ class Desk:
         people = Counter(each.reviewer for each in new)
         said = self._told([(each.digest, each.other, each.annotation) for each in new])
         return {**where, "edited": "", "build": build, "said": said, "people": people}
+
+    def rows(self, given: Filters) -> pl.DataFrame:
+        """Return what ``queue.chosen`` gives now."""
+        return self._chosen(given, self.said.version().read)
 
     def save(self, given: Json) -> Json:
         """Write verdicts; return them as they stand. All are written, or none."""

@@ -8,7 +8,8 @@ import polars as pl
 
 from imagemill.report import words
 from imagemill.review_page.dataset import BUILD, MEASURED, Dataset
-from imagemill.review_page.said import Item, Said
+from imagemill.review_page.said import Said
+from imagemill.reviews.order import Item
 from imagemill.reviews.standing import REPLACED, WITHDRAWN
 
 Json = dict[str, Any]
@@ -109,7 +110,12 @@ def reasons(dataset: Dataset) -> dict[str, list[Json]]:
         ],
         **{
             name: [
-                {"code": kind, "title": words.TIERS.get(kind, kind), "text": "", "count": count}
+                {
+                    "code": kind,
+                    "title": words.TIERS.get(kind, kind).capitalize(),
+                    "text": "",
+                    "count": count,
+                }
                 for kind, count in kinds.filter(leak=leak)
                 .select("kind", "count")
                 .sort("kind")

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from imagemill.reviews import file, standing
+from imagemill.reviews import file, order, standing
 from imagemill.reviews.file import Log, Problem
+from imagemill.reviews.order import Item
 from imagemill.reviews.rows import Review
 from imagemill.reviews.standing import STANDING
 from imagemill.reviews.taxonomy import Taxonomy
@@ -20,9 +21,6 @@ from imagemill.tables import Dtype
 
 UNCERTAIN = "mislabel_uncertain"
 """Tag that asks for others' opinion."""
-
-Item = tuple[str, str, str]
-"""Digest, other, annotation."""
 
 KNOWN: dict[str, Dtype] = {
     "key": pl.String,
@@ -76,7 +74,10 @@ class Said:
     def add(self, reviews: list[Review]) -> Version:
         """Write reviews, on the disk when this returns. Raises ``BuildError``: none is written."""
         with self._lock:
-            file.append(self._root, self._dataset, reviews, self._taxonomy)
+            self.version()
+            there = self.of([order.item(each) for each in reviews])
+            ordered = order.after(reviews, there)
+            file.append(self._root, self._dataset, ordered, self._taxonomy)
             return self.version()
 
     def problems(self) -> list[Problem]:

@@ -481,6 +481,15 @@ export class App {
     this.parts.who.setAttribute("aria-label", this.reviewer ? `Reviewer: ${visible(this.reviewer)}; change` : "Say who you are");
   }
 
+  /** Write the verdicts of an offline page to a file, for `imagemill review --import`. */
+  mail() {
+    if (!this.reviewer) return this.askName();
+    if (!this.store.written()) return this.say("There are no verdicts yet.");
+    this.store.download(this.reviewer);
+    this.say(`${this.store.written()} verdicts saved to a file; mail it back.`);
+    announce("Verdicts saved to a file");
+  }
+
   help() {
     help(this.bindings, this.kept.get("letters") !== "off", (on) => this.kept.set("letters", on ? "on" : "off"));
   }

@@ -23,12 +23,13 @@ export function frame(app) {
   parts.side = h("aside", { id: "side", "aria-label": "Queue and filters" }, parts.filters, parts.people);
   parts.drawer = button("Filters", () => app.drawer(), { class: "quiet drawer", "aria-expanded": "false", "aria-controls": "side" });
   parts.main = h("main", { id: "main", tabindex: "-1" }, parts.messages, parts.empty, parts.grid, parts.single);
+  parts.mail = app.store.offline ? button("Save verdicts to mail", () => app.mail(), { class: "primary" }) : null;
   parts.theme = button("", () => app.theme.next(), { class: "quiet icon" });
   const head = h("header", {},
     parts.drawer,
     h("h1", {}, h("span", { class: "product" }, "imagemill review "), h("bdi", {}, visible(app.told.dataset))),
     h("div", { class: "progress" }, parts.where, parts.progress),
-    h("div", { class: "tools" }, parts.views, parts.who, parts.theme, button("?", () => app.help(), { class: "quiet icon", "aria-label": "Keys and help" })));
+    h("div", { class: "tools" }, parts.mail, parts.views, parts.who, parts.theme, button("?", () => app.help(), { class: "quiet icon", "aria-label": "Keys and help" })));
   return { ...parts, page: h("div", { class: "page" }, head, h("div", { class: "body" }, parts.side, parts.main), h("footer", {}, parts.actions, parts.saved)) };
 }
 

@@ -23,10 +23,11 @@ export function pairView(app, item) {
   };
   const chosen = app.side ? item[app.side] : null;
   const element = h("div", { class: "single two" },
-    h("div", { class: "sides" }, side(item.left, "left", "1"), side(item.right, "right", "2"), difference(app, item)),
+    h("div", { class: "sides" }, side(item.left, "left", "1"), side(item.right, "right", "2")),
     h("div", { class: "panel" },
       h("h2", { class: "sample" }, title(item)),
       h("p", { class: "how" }, how(item)),
+      difference(app, item),
       item.left.digest === item.right.digest ? h("p", { class: "fine" }, "Both are one and the same file. A verdict on either holds for both.") : said(app, item),
       chosen
         ? h("section", { class: "of-side", "aria-label": `The ${app.side} image` }, h("h3", {}, `The ${app.side} image`), heading(chosen).slice(1), why(app, chosen), said(app, chosen))

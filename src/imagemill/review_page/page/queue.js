@@ -13,6 +13,7 @@ export class Queue extends EventTarget {
     this.judged = told.judged;
     this.mine = told.mine;
     this.asof = told.asof;
+    this.found = told.found; // where all of it is here already
     this.pages = new Map();
   }
 
@@ -60,7 +61,7 @@ export class Queue extends EventTarget {
 
   async load(number) {
     try {
-      const told = await this.store.items(this.filters, this.asof, number * PAGE, PAGE);
+      const told = await this.store.items(this.filters, this.asof, number * PAGE, PAGE, this);
       this.pages.set(number, told.items);
       while (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
       this.dispatchEvent(new CustomEvent("items", { detail: { from: number * PAGE, to: number * PAGE + told.items.length } }));
