@@ -30,7 +30,7 @@ export function pairView(app, item) {
       difference(app, item),
       item.left.digest === item.right.digest ? h("p", { class: "fine" }, "Both are one and the same file. A verdict on either holds for both.") : said(app, item),
       chosen
-        ? h("section", { class: "of-side", "aria-label": `The ${app.side} image` }, h("h3", {}, `The ${app.side} image`), heading(chosen).slice(1), why(app, chosen), said(app, chosen))
+        ? h("section", { class: "of-side", "aria-label": `The ${app.side} image` }, h("h3", {}, `The ${app.side} image`), heading(chosen).slice(1), why(app, chosen), said(app, chosen, `Verdicts on the ${app.side} image`))
         : h("p", { class: "fine hint" }, "To judge one of the two images, choose it first: ", key("1"), " left, ", key("2"), " right.")),
   );
   return { element, zoom: zooms.length ? together(zooms) : null, more: () => {} };

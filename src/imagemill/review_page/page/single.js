@@ -52,9 +52,9 @@ function meter(confidence) {
 }
 
 /** Return what people say of an item. */
-export function said(app, item) {
-  return h("section", { class: "said", "aria-label": "Verdicts" },
-    h("h3", {}, "Verdicts"),
+export function said(app, item, title = "Verdicts") {
+  return h("section", { class: "said", "aria-label": title },
+    h("h3", {}, title),
     item.said.length ? h("ul", {}, item.said.map((each) => h("li", { class: each.state },
       h("p", {}, h("span", { class: `mark ${each.action || "opinion"}`, "aria-hidden": "true" }, sign(each.action)), " ",
         h("strong", {}, verdict(each)), ` by ${each.reviewer === app.reviewer ? "you" : visible(each.reviewer)}`,

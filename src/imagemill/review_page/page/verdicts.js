@@ -49,6 +49,7 @@ export class Sender extends EventTarget {
     this.place = `imagemill.unsaved.${name}`;
     this.waiting = [];
     this.busy = null;
+    this.away = false;
   }
 
   /** Send what an earlier visit could not. */
@@ -81,6 +82,7 @@ export class Sender extends EventTarget {
       const { reviewer, reviews } = this.waiting[0];
       try {
         const told = await this.store.save(reviewer, reviews);
+        this.away = false;
         this.waiting.shift();
         this.remember();
         this.dispatchEvent(new CustomEvent("saved", { detail: told }));
@@ -91,6 +93,7 @@ export class Sender extends EventTarget {
           this.dispatchEvent(new CustomEvent("refused", { detail: { error, reviews } }));
           continue;
         }
+        this.away = true;
         this.dispatchEvent(new CustomEvent("away"));
         await new Promise((wake) => setTimeout(wake, RETRY));
       }
