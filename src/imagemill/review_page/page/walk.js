@@ -39,10 +39,12 @@ export class Walk {
     else history.replaceState(null, "", url);
   }
 
-  /** Read the queue that the filters ask for, and stand at the item with this address. */
+  /** Read the queue that the filters ask for, and stand at the item with this address; tell whether
+   *  that was still wanted when it came. */
   async load(at = "") {
+    const turn = this.turn = (this.turn ?? 0) + 1;
     const told = await this.ask(() => this.store.queue({ ...this.filters, me: this.reviewer }, at));
-    if (!told) return;
+    if (!told || turn !== this.turn) return false;
     const queue = new Queue(this.store, { ...this.filters, me: this.reviewer }, told);
     queue.addEventListener("items", (event) => this.arrived(queue, event.detail));
     queue.addEventListener("failed", (event) => this.watch.failed(event.detail));
@@ -52,10 +54,11 @@ export class Walk {
     this.side = null;
     redraw(this.parts.filters, filterPanel(this));
     if (queue.total) await queue.wait(this.index);
-    if (queue !== this.queue) return;
+    if (queue !== this.queue) return false;
     this.unlaid = true;
     this.render();
     this.people();
+    return true;
   }
 
   arrived(queue, { from, to }) {
@@ -67,7 +70,7 @@ export class Walk {
     Object.assign(this.filters, change);
     if (change.kind) for (const name of ["least", "most"]) delete this.filters[name];
     this.view = "grid";
-    await this.load();
+    if (!(await this.load())) return;
     this.toUrl(true);
     announce(`${this.queue.total} items`);
   }
@@ -75,7 +78,7 @@ export class Walk {
   /** Read the queue again: what was judged since is taken out of it. */
   async reload() {
     const item = this.item();
-    await this.load(item ? address(item) : "");
+    if (!(await this.load(item ? address(item) : ""))) return;
     this.toUrl(false);
     announce(`${this.queue.total} items`);
   }
@@ -83,8 +86,7 @@ export class Walk {
   async look(image) {
     this.filters = { ...USUAL, reason: "*", status: "all" };
     this.view = "single";
-    await this.load(image.digest);
-    this.toUrl(true);
+    if (await this.load(image.digest)) this.toUrl(true);
   }
 
   item(index = this.index) {
