@@ -102,32 +102,27 @@ def facts(dataset: Dataset, at: int) -> Json:
 
 def reasons(dataset: Dataset) -> dict[str, list[Json]]:
     """Return every reason to look at an image, a pair or a leak, with how many it concerns."""
-    flags = dataset.flags.group_by("code").agg(pl.col("at").n_unique().alias("count"))
-    kinds = dataset.pairs.group_by("leak", "kind").agg(pl.len().alias("count"))
+    flags = dataset.flags.group_by("code").agg(count=pl.col("at").n_unique())
+    kinds = dataset.pairs.group_by("kind", "leak").agg(count=pl.len())
+    told = {"images": flags, **{name: kinds.filter(leak=leak) for name, leak in _LEAK.items()}}
     return {
-        "images": [
-            _reason(code, count, words.of(code)) for code, count in flags.sort("code").rows()
-        ],
-        **{
-            name: [
-                {
-                    "code": kind,
-                    "title": words.TIERS.get(kind, kind).capitalize(),
-                    "text": "",
-                    "count": count,
-                }
-                for kind, count in kinds.filter(leak=leak)
-                .select("kind", "count")
-                .sort("kind")
-                .rows()
-            ]
-            for name, leak in (("pairs", False), ("leaks", True))
-        },
+        name: sorted((_reason(row[0], row[-1]) for row in rows.rows()), key=_title)
+        for name, rows in told.items()
     }
 
 
-def _reason(code: str, count: int, said: words.Words) -> Json:
+_LEAK = {"pairs": False, "leaks": True}
+
+
+def _reason(code: str, count: int) -> Json:
+    if code in words.TIERS:
+        return {"code": code, "title": words.TIERS[code].capitalize(), "text": "", "count": count}
+    said = words.of(code)
     return {"code": code, "title": said.title, "text": said.text, "count": count}
+
+
+def _title(reason: Json) -> tuple[str, str]:
+    return reason["title"], reason["code"]
 
 
 def _flags(dataset: Dataset, rows: list[int]) -> dict[int, list[Json]]:

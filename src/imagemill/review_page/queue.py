@@ -82,7 +82,7 @@ STATUS = {
 
 
 def _images(dataset: Dataset, given: Filters) -> pl.DataFrame:
-    images = dataset.images.select("at", "digest", "sample", "label", "split", "verdict")
+    images = dataset.images.select("at", "digest", "sample", "label", "split", "verdict", "unread")
     scores = _scores(dataset, given)
     rows = images.join(scores, on="at", how="left" if given.reason == EVERY else "inner")
     passing = _between(given) & _named(given, "sample")
@@ -90,7 +90,7 @@ def _images(dataset: Dataset, given: Filters) -> pl.DataFrame:
         if wanted := getattr(given, name):
             passing &= pl.col(name) == wanted
     found = rows.filter(passing).with_columns(key=pl.col("digest"), other=pl.lit(""))
-    best = [pl.col("score").neg(), pl.col("digest")]
+    best = [pl.col("score").neg(), pl.col("unread").is_not_null(), pl.col("digest")]
     order = {
         "score": best,
         "label": [pl.col("label"), *best],

@@ -28,7 +28,9 @@ export function frame(app) {
   const head = h("header", {},
     parts.drawer,
     h("h1", {}, h("span", { class: "product" }, "imagemill review "), h("bdi", {}, visible(app.told.dataset))),
-    h("div", { class: "progress" }, parts.where, parts.progress),
+    h("div", { class: "progress" },
+      button("‹", () => app.move(-1, {}), { class: "quiet icon", "aria-label": "Previous" }), parts.where,
+      button("›", () => app.move(1, {}), { class: "quiet icon", "aria-label": "Following" }), parts.progress),
     h("div", { class: "tools" }, parts.mail, parts.views, parts.who, parts.theme, button("?", () => app.help(), { class: "quiet icon", "aria-label": "Keys and help" })));
   return { ...parts, page: h("div", { class: "page" }, head, h("div", { class: "body" }, parts.side, parts.main), h("footer", {}, parts.actions, parts.saved)) };
 }
@@ -39,7 +41,8 @@ export function actions(app, item) {
   const image = pair ? (app.side ? item[app.side] : null) : item;
   const mine = image ? app.mine(image) : null;
   const ofPair = pair ? app.mine(item) : null;
-  const act = (name, letter, run, more = {}) => button([h("span", { class: "word" }, name), key(letter)], run, { "aria-keyshortcuts": letter, disabled: !item || more.off, "aria-pressed": more.on === undefined ? null : String(more.on), class: `act ${more.kind ?? ""}` });
+  const act = (name, letter, run, more = {}) => button([h("span", { class: "word" }, name), key(letter)], run, { "aria-keyshortcuts": letter, "data-of": more.of, disabled: !item || more.off, "aria-pressed": more.on === undefined ? null : String(more.on), class: `act ${more.kind ?? ""}` });
+  const ofImage = { of: "image", off: !image };
   const twins = pair && item.left.digest === item.right.digest;
   put(app.parts.actions,
     pair ? [
@@ -47,11 +50,11 @@ export function actions(app, item) {
       act("Different", "d", () => app.actPair("different"), { kind: "remove", on: ofPair?.action === "different", off: twins }),
       h("span", { class: "rule" }),
     ] : null,
-    act("Keep", "k", () => app.act({ action: "keep" }), { kind: "keep", on: mine?.action === "keep", off: !image }),
-    act("Remove", "r", () => app.act({ action: "remove" }), { kind: "remove", on: mine?.action === "remove", off: !image }),
-    act("Relabel…", "l", () => app.askLabel(), { kind: "relabel", on: mine?.action === "relabel", off: !image }),
-    act("Tags…", "t", () => app.askTags(), { off: !image }),
-    "mislabel_uncertain" in app.told.tags ? act("Not sure", "m", () => app.act({ tag: "mislabel_uncertain" }), { on: Boolean(mine?.tags.includes("mislabel_uncertain")), off: !image }) : null,
+    act("Keep", "k", () => app.act({ action: "keep" }), { kind: "keep", on: mine?.action === "keep", ...ofImage }),
+    act("Remove", "r", () => app.act({ action: "remove" }), { kind: "remove", on: mine?.action === "remove", ...ofImage }),
+    act("Relabel…", "l", () => app.askLabel(), { kind: "relabel", on: mine?.action === "relabel", ...ofImage }),
+    act("Tags…", "t", () => app.askTags(), ofImage),
+    "mislabel_uncertain" in app.told.tags ? act("Not sure", "m", () => app.act({ tag: "mislabel_uncertain" }), { on: Boolean(mine?.tags.includes("mislabel_uncertain")), ...ofImage }) : null,
     act("Note…", "e", () => app.askNote()),
     h("span", { class: "rule" }),
     act("Undo", "u", () => app.undo(), { off: !app.undos.length }),

@@ -12,7 +12,7 @@ export function imageView(app, item) {
   const strips = h("div", { class: "strips" });
   const facts = h("div", { class: "facts" });
   const element = h("div", { class: "single" },
-    h("figure", { class: "stage" }, zoom ? zoom.element : thumb(app.store, item)),
+    h("figure", { class: "stage" }, zoom ? [zoom.element, zoom.buttons] : thumb(app.store, item)),
     h("div", { class: "panel" }, heading(item), why(app, item), said(app, item), strips, facts),
   );
   return { element, zoom, more: (detail) => { fill(app, item, strips, detail); put(facts, measured(detail)); } };
@@ -40,11 +40,17 @@ export function why(app, item) {
   return h("section", { class: "why", "aria-label": "Why it is here" },
     h("h3", {}, "Why it is here"),
     h("ul", {}, item.flags.map((flag) => h("li", {},
-      h("p", {}, h("strong", {}, flag.title), flag.confidence === null ? null : meter(flag.confidence), flag.source ? h("span", { class: "fine" }, visible(flag.source.replace(":", " "))) : null),
+      h("p", {}, h("strong", {}, flag.title), flag.confidence === null ? null : meter(flag.confidence), flag.source ? h("span", { class: "fine" }, by(flag.source)) : null),
       flag.detail ? h("p", { class: "fine" }, h("bdi", {}, visible(flag.detail))) : null,
       flag.suggested ? button([`→ ${visible(flag.suggested)} `, key("a")], () => app.relabel(flag.suggested), { class: "suggest", "aria-label": `Relabel to ${visible(flag.suggested)}, as is suggested` }) : null,
     ))),
   );
+}
+
+const BY = { check: "by a check", copies: "", suspects: "by its neighbours" };
+
+function by(source) {
+  return BY[source] ?? `by ${visible(source.replace(":", " "))}`;
 }
 
 function meter(confidence) {

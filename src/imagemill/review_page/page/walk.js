@@ -20,7 +20,8 @@ export class Walk {
 
   async fromUrl() {
     const query = new URLSearchParams(location.search);
-    this.filters = { ...USUAL };
+    const { counts } = this.told;
+    this.filters = { ...USUAL, kind: counts.images || !counts.pairs ? "images" : "pairs" };
     for (const name of NAMES) if (query.get(name)) this.filters[name] = query.get(name);
     this.view = query.get("view") === "single" ? "single" : "grid";
     await this.load(query.get("at") ?? "");
@@ -28,7 +29,7 @@ export class Walk {
 
   toUrl(push) {
     const query = new URLSearchParams();
-    for (const name of NAMES) if (this.filters[name] && this.filters[name] !== USUAL[name]) query.set(name, this.filters[name]);
+    for (const name of NAMES) if (this.filters[name] && (name === "kind" || this.filters[name] !== USUAL[name])) query.set(name, this.filters[name]);
     if (this.view === "single") query.set("view", "single");
     const item = this.queue.pages.get(0) ? this.queue.get(this.index) : null;
     if (item && (this.index || this.view === "single")) query.set("at", address(item));

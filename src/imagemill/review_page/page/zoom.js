@@ -1,6 +1,6 @@
 // A picture that can be looked at closely: fitted, at its own pixels, or larger; dragged to move.
 
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 
 const STEP = 1.5;
 const MOST = 16;
@@ -10,6 +10,10 @@ export class Zoom {
     this.level = 0; // 0: fitted
     this.image = h("img", { class: "whole", alt, draggable: "false" });
     this.element = h("div", { class: "zoom", tabindex: "-1" }, this.image);
+    this.buttons = h("div", { class: "closer" },
+      button("−", () => this.by(-1), { "aria-label": "Farther" }),
+      button("1:1", () => this.toggle(), { "aria-label": "Fitted, or own pixels" }),
+      button("+", () => this.by(1), { "aria-label": "Closer" }));
     if (small) this.image.src = small;
     this.load(source);
     this.element.addEventListener("dblclick", () => this.toggle());
