@@ -5,7 +5,7 @@ READY := $(VENV)/ready
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup torch build test test-quick lint format bench clean
+.PHONY: help setup torch browser build test test-quick lint format bench clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +25,9 @@ torch: $(VENV)/torch ## Install PyTorch too, which the tests of loading for trai
 $(VENV)/torch: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
+
+browser: $(READY) ## Install what tests of the review page need beside Chromium
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[browser]'
 
 build: $(READY) ## Build every dataset of params.yaml; only what changed
 	@imagemill build

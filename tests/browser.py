@@ -10,7 +10,7 @@ import pytest
 
 PATIENCE = 10_000  # ms; a limit for what never comes, no measure of speed
 
-GET = "apt-get install chromium && pip install -e '.[browser]'"
+GET = "apt-get install chromium && make browser"
 """Command that gets what the tests need."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -5,7 +5,7 @@ import { count, moment, visible } from "./text.js";
 
 const KINDS = [["images", "Flagged images"], ["pairs", "Alike pairs"], ["leaks", "Leaks"]];
 const STATUSES = [["open", "not judged yet"], ["unseen", "not judged by me"], ["judged", "judged"], ["discuss", "to discuss"], ["all", "all"]];
-const SORTS = { images: [["score", "highest score first"], ["label", "by label"], ["name", "by name"], ["shuffled", "shuffled"]], pairs: [["score", "least alike first"], ["label", "by label"], ["name", "by name"], ["shuffled", "shuffled"]] };
+const SORTS = { images: [["score", "highest score"], ["label", "by label"], ["name", "by name"], ["shuffled", "shuffled"]], pairs: [["score", "least alike first"], ["label", "by label"], ["name", "by name"], ["shuffled", "shuffled"]] };
 const VERDICTS = [["", "any"], ["keep", "kept"], ["remove", "removed"], ["relabel", "relabelled"]];
 
 /** Return the filters of this app as elements. */
