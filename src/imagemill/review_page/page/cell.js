@@ -9,7 +9,7 @@ export function blank(index) {
 }
 
 /** Return the element of an item. */
-export function cell(store, item, index, { total, current, selected, reviewer }) {
+export function cell(store, item, index, { total, current, selected, reviewer, reason }) {
   const pair = Boolean(item.left);
   return h(
     "div",
@@ -24,7 +24,7 @@ export function cell(store, item, index, { total, current, selected, reviewer })
       "aria-label": spoken(item),
     },
     h("div", { class: "well" }, pair ? [thumb(store, item.left), thumb(store, item.right)] : thumb(store, item), badge(item.said, reviewer)),
-    pair ? pairCaption(item) : imageCaption(item),
+    pair ? pairCaption(item) : imageCaption(item, reason),
   );
 }
 
@@ -47,8 +47,8 @@ export function badge(said, reviewer) {
     h("span", { "aria-hidden": "true" }, disputed ? "⚠" : sign(last.action)), ` ${visible(text)}${who}`);
 }
 
-function imageCaption(item) {
-  const flag = item.flags[0];
+function imageCaption(item, reason) {
+  const flag = item.flags.find((each) => each.code === reason) ?? item.flags[0];
   return h("div", { class: "caption" },
     h("bdi", { class: "name", title: visible(item.sample) }, tail(item.sample)),
     h("p", { class: "line" }, labelOf(item), flag?.suggested ? h("span", { class: "to" }, ` → ${visible(flag.suggested)}`) : null),

@@ -109,7 +109,7 @@ export class Walk {
   cell(index) {
     const item = this.queue.get(index);
     if (!item) return blank(index);
-    return cell(this.store, item, index, { total: this.queue.total, current: index === this.index, selected: this.selected.has(index), reviewer: this.reviewer });
+    return cell(this.store, item, index, { total: this.queue.total, current: index === this.index, selected: this.selected.has(index), reviewer: this.reviewer, reason: this.filters.reason });
   }
 
   render() {
