@@ -11,7 +11,7 @@ import pytest
 
 from imagemill.reviews.rows import Review
 from tests.browser import Opener, missing
-from tests.conftest import Project
+from tests.conftest import Build, Project
 from tests.reviewing import (
     EVENT,
     LABEL,
@@ -24,6 +24,7 @@ from tests.reviewing import (
     reviews,
     serving,
 )
+from tests.test_coco import coco  # noqa: F401 (fixture)
 
 pytestmark = [
     pytest.mark.slow,
@@ -144,6 +145,31 @@ def test_a_pair_is_called_same_or_different_and_its_images_are_judged(
     assert {said[0].digest, said[0].other} == {first["left"]["digest"], first["right"]["digest"]}
     assert [each.action for each in said] == ["different", "remove", "same"]
     assert (said[1].digest, said[1].other) == (second["right"]["digest"], "")
+
+
+def test_one_box_of_an_image_is_judged_for_itself(
+    coco: Project,  # noqa: F811
+    build: Build,
+    window: Opener,
+) -> None:
+    build(coco, "coco")
+    with serving(coco, "coco") as site:
+        at = next(each for each in site.items("reason=*") if each["sample"].endswith("1.jpg"))
+        boxes = site.ask(f"/api/detail?digest={at['digest']}").json["boxes"]
+        made = window().open(f"{site.url}/?reason=*&view=single&at={at['digest']}")
+        made.page.wait_for_selector(".layer rect")
+        assert made.page.locator(".layer rect").count() == len(boxes)
+        made.keys("b", "b", "l").type("pers").keys("Enter").saved(1)
+        made.keys("b", "b", "r").saved(2).keys("u").saved(3)
+        made.keys("k").saved(4)
+    said = reviews(coco, "coco")
+    first, second = (str(each["id"]) for each in boxes)
+    assert [(each.annotation, each.action, each.label) for each in said] == [
+        (second, "relabel", "person"),
+        (first, "remove", ""),
+        (first, "withdraw", ""),
+        ("", "keep", ""),
+    ]
 
 
 def test_many_are_selected_and_judged_at_once_and_undone_at_once(

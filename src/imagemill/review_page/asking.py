@@ -113,6 +113,7 @@ class Desk:
         at, digest = self._image(query, "digest")
         return {
             "facts": items.facts(self.dataset, at),
+            "boxes": items.boxes(self.dataset, self.said, digest),
             "history": items.history(self.said, (digest, "", "")),
             "neighbours": self._near(digest),
         }
@@ -189,7 +190,8 @@ class Desk:
         if not isinstance(given, dict):
             raise BuildError(f"reviews: {given!r} is no review")
         texts = {
-            name: given.get(name, "") for name in ("digest", "other", "action", "label", "note")
+            name: given.get(name, "")
+            for name in ("digest", "other", "annotation", "action", "label", "note")
         }
         texts["reviewer"] = reviewer
         for name, text in texts.items():

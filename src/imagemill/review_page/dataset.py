@@ -12,6 +12,7 @@ import polars as pl
 from imagemill import config
 from imagemill.errors import BuildError
 from imagemill.report import Config as Shown
+from imagemill.review_page import boxes
 from imagemill.reviews.taxonomy import Taxonomy
 from imagemill.tables import (
     EMBEDDINGS,
@@ -59,6 +60,9 @@ class Dataset:
     """``a`` and ``b``: rows of ``images``; ``kind``, ``transform``, ``score``, ``distance``,
     ``similarity``; of leaks also ``leak``: true, ``removed`` and the two splits."""
 
+    boxes: pl.DataFrame
+    """Annotations of all images, as ``boxes.read`` gives."""
+
     def at(self, digest: str) -> int | None:
         """Return the row of an image; None where there is no such image."""
         column = self.images["digest"]
@@ -75,6 +79,7 @@ class Dataset:
     def labels(self) -> list[str]:
         """Return every label that an image has or that is suggested for one, sorted."""
         said = [self.images["label"], self.images["new_label"], self.flags["suggested"]]
+        said.append(self.boxes["category"])
         return (
             pl.concat([each.rename("label") for each in said])
             .drop_nulls()
@@ -117,6 +122,7 @@ def read(root: Path, name: str) -> Dataset:
         images=images,
         flags=_flags(EVIDENCE.read(folder / "clean"), known, images),
         pairs=_pairs(folder, known, images),
+        boxes=boxes.read(folder, named.select("sample", "digest")),
     )
 
 

@@ -84,6 +84,15 @@ def told(said: Said, items: list[Item]) -> dict[Item, list[Json]]:
     return found
 
 
+def boxes(dataset: Dataset, said: Said, digest: str) -> list[Json]:
+    """Return the annotations of an image with their boxes, and what is said of each."""
+    found = dataset.boxes.filter(digest=digest).drop("digest")
+    called = [(digest, "", str(number)) for number in found["id"]]
+    reviews = told(said, called)
+    rows = zip(found.iter_rows(named=True), called, strict=True)
+    return [{**row, "said": reviews[item]} for row, item in rows]
+
+
 def history(said: Said, item: Item) -> list[Json]:
     """Return everything that was ever said of an item, the latest first."""
     rows = said.standing([item]).sort("time", "line", descending=True)

@@ -22,6 +22,7 @@ export class App extends Judge {
     this.undos = [];
     this.selected = new Set();
     this.side = null;
+    this.box = null;
     this.index = 0;
     this.sender = new Sender(store, told.file);
     this.parts = frame(this);

@@ -20,13 +20,13 @@ export function embedded(told) {
   let downloaded = reviews.length;
 
   const put = (review) => {
-    const name = `${review.digest} ${review.other}`;
+    const name = `${review.digest} ${review.other} ${review.annotation}`;
     const part = known.get(name);
     if (!part) return null;
     const rest = part.said.filter((each) => each.reviewer !== review.reviewer);
     const said = review.action === "withdraw" ? rest : [...rest, { ...review, state: "in_force" }];
     for (const each of parts) if (called(each) === name) each.said = said;
-    return { digest: review.digest, other: review.other, said };
+    return { digest: review.digest, other: review.other, annotation: review.annotation, said };
   };
   reviews.forEach(put);
 
@@ -40,11 +40,11 @@ export function embedded(told) {
       return { total: open.items.length, all: all.length, judged: all.filter(judged).length, asof: 0, position: position < 0 ? null : position, found: open.items };
     },
     items: async (filters, asof, offset, limit, queue) => ({ items: queue.found.slice(offset, offset + limit) }),
-    detail: async (digest) => ({ facts: told.facts[digest] ?? { samples: [] }, history: [], neighbours: [] }),
+    detail: async (digest) => ({ facts: told.facts[digest] ?? { samples: [] }, boxes: [], history: [], neighbours: [] }),
     labels: async () => ({ labels: [] }),
     people: async () => ({ people: counted(parts), several: 0, agreed: 0, kappas: [] }),
     save: async (reviewer, given) => {
-      const made = given.map((each) => ({ ...each, reviewer, annotation: "", time: new Date().toISOString() }));
+      const made = given.map((each) => ({ ...each, reviewer, time: new Date().toISOString() }));
       reviews.push(...made);
       keep(place, reviews);
       return { saved: made.length, said: made.map(put).filter(Boolean), epoch: told.epoch, count: told.count, problems: [] };

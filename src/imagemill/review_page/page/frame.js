@@ -38,7 +38,7 @@ export function frame(app) {
 /** Draw the buttons for what can be said of the present item. */
 export function actions(app, item) {
   const pair = Boolean(item?.left);
-  const image = pair ? (app.side ? item[app.side] : null) : item;
+  const image = app.subject();
   const mine = image ? app.mine(image) : null;
   const ofPair = pair ? app.mine(item) : null;
   const act = (name, letter, run, more = {}) => button([h("span", { class: "word" }, name), key(letter)], run, { "aria-keyshortcuts": letter, "data-of": more.of, disabled: !item || more.off, "aria-pressed": more.on === undefined ? null : String(more.on), class: `act ${more.kind ?? ""}` });

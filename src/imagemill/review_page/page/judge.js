@@ -51,13 +51,14 @@ export class Judge extends Walk {
     this.undos.push({ undo, index: this.index });
     this.commit(undo.map(({ target }) => target), reviews);
     if (this.selected.size) { this.selected.clear(); this.grid.refresh(); this.around(); }
-    else if (advance && !this.side) this.goto(this.index + 1);
+    else if (advance && !this.side && this.box === null) this.goto(this.index + 1);
     else this.redrawSaid();
   }
 
   /** Return the images, or with `pairs` the pairs, of which something is to be said. */
   async targets(pairs = false) {
     if (!this.reviewer) { this.askName(); return []; }
+    if (!pairs && this.view === "single" && this.box !== null) return [this.subject()].filter(Boolean);
     const indices = this.selected.size ? [...this.selected].sort((a, b) => a - b) : [this.index];
     const items = [];
     for (const index of indices) items.push(this.item(index) ?? (await this.queue.wait(index)));
@@ -74,7 +75,7 @@ export class Judge extends Walk {
       const now = { ...reviews[at], reviewer: this.reviewer, time: new Date().toISOString(), state: "saving" };
       const was = target.said.length;
       target.said = now.action === "withdraw" ? other : [...other, now];
-      if (!target.left || this.filters.kind !== "images") this.queue.judged += Math.sign(target.said.length) - Math.sign(was);
+      if (!target.annotation && (!target.left || this.filters.kind !== "images")) this.queue.judged += Math.sign(target.said.length) - Math.sign(was);
     }
     this.sender.send(this.reviewer, reviews);
     if (this.sender.away) this.unsaved();
@@ -91,12 +92,14 @@ export class Judge extends Walk {
   }
 
   redrawSaid() {
-    if (this.view === "single") this.renderSingle();
+    if (this.box !== null) this.shown.boxes?.draw();
+    else if (this.view === "single") this.renderSingle();
     else this.grid.refresh();
   }
 
   saved(told) {
     const now = this.queue.patch(told.said);
+    this.patchBoxes(told.said);
     this.watch.mine(told);
     message(this.parts, "away", "");
     if (this.view === "grid") this.grid.refresh(now);
@@ -106,6 +109,12 @@ export class Judge extends Walk {
     announce(`Saved: ${words}`);
     clearTimeout(this.counting);
     this.counting = setTimeout(() => this.people(), 1200);
+  }
+
+  patchBoxes(entries) {
+    const { boxes } = this.shown ?? {};
+    for (const each of boxes?.subjects ?? []) each.said = entries.find((one) => one.digest === each.digest && one.annotation === each.annotation)?.said ?? each.said;
+    boxes?.draw();
   }
 
   words(entry) {

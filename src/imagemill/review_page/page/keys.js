@@ -17,6 +17,7 @@ export function keymap(app) {
     bind("Verdict", "not sure: others should look", ["m"], () => app.act({ tag: "mislabel_uncertain" })),
     bind("Verdict", "note", ["e"], () => app.askNote()),
     bind("Verdict", "undo", ["u"], () => app.undo(), { also: (event) => event.key === "z" && (event.ctrlKey || event.metaKey), shown: ["u", "Ctrl Z"] }),
+    bind("Verdict", "next box, for a verdict on it alone", ["b"], () => app.nextBox()),
     bind("Pairs", "both show the same", ["s"], () => app.actPair("same")),
     bind("Pairs", "they are different", ["d"], () => app.actPair("different")),
     bind("Pairs", "choose the left or right image for a verdict", ["1", "2"], (event) => app.pick(event.key === "1" ? "left" : "right")),

@@ -40,7 +40,7 @@ export class Queue extends EventTarget {
 
   /** Take in what is said now of images and pairs; return the numbers of items that it changes. */
   patch(entries) {
-    const said = new Map(entries.map((each) => [`${each.digest} ${each.other}`, each.said]));
+    const said = new Map(entries.map((each) => [`${each.digest} ${each.other} ${each.annotation}`, each.said]));
     const changed = [];
     for (const [index, item] of this.here()) {
       const parts = item.left ? [item, item.left, item.right] : [item];
@@ -75,9 +75,9 @@ export class Queue extends EventTarget {
 
 /** Return how an image or pair is called among the reviews. */
 export function called(item) {
-  if (!item.left) return `${item.digest} `;
+  if (!item.left) return `${item.digest}  ${item.annotation ?? ""}`;
   const [low, high] = [item.left.digest, item.right.digest].sort();
-  return `${low} ${high}`;
+  return `${low} ${high} `;
 }
 
 /** Return how the URL names an item. */

@@ -1,5 +1,6 @@
 // One image, large, with everything that is known of it.
 
+import { Boxes } from "./boxes.js";
 import { badge, thumb } from "./cell.js";
 import { button, h, key, put } from "./dom.js";
 import { bytes, count, moment, score, sign, tail, verdict, visible } from "./text.js";
@@ -11,11 +12,19 @@ export function imageView(app, item) {
   const zoom = item.unread === null ? new Zoom(alt, app.store.whole(item), app.store.thumb(item)) : null;
   const strips = h("div", { class: "strips" });
   const facts = h("div", { class: "facts" });
+  const boxes = h("div", {});
   const element = h("div", { class: "single" },
     h("figure", { class: "stage" }, zoom ? [zoom.element, zoom.buttons] : thumb(app.store, item)),
-    h("div", { class: "panel" }, heading(item), why(app, item), said(app, item), strips, facts),
+    h("div", { class: "panel" }, heading(item), why(app, item), said(app, item), boxes, strips, facts),
   );
-  return { element, zoom, more: (detail) => { fill(app, item, strips, detail); put(facts, measured(detail)); } };
+  const view = { element, zoom, boxes: null };
+  view.more = (detail) => {
+    if (detail.boxes.length) view.boxes = new Boxes(app, item, detail.facts.orientation > 1 ? null : zoom, detail.boxes);
+    put(boxes, view.boxes?.element);
+    fill(app, item, strips, detail);
+    put(facts, measured(detail));
+  };
+  return view;
 }
 
 /** Return the names of an image. */

@@ -11,30 +11,31 @@ export function mine(item, reviewer) {
 
 /** Return a review of an item: what was said before, with a change. Nothing left is a withdrawal. */
 export function changed(item, before, change) {
-  const [digest, other] = ends(item);
+  const about = ends(item);
   const old = before ?? { action: "", label: "", tags: [], note: "" };
   const action = change.action ?? old.action;
   const label = action === "relabel" ? change.label ?? old.label : "";
   const tags = change.tag ? toggled(old.tags, change.tag) : old.tags;
   const note = change.note ?? old.note;
-  if (!action && !tags.length && !note) return withdrawal(digest, other);
-  return { digest, other, action, label, tags: [...tags], note };
+  if (!action && !tags.length && !note) return withdrawal(about);
+  return { ...about, action, label, tags: [...tags], note };
 }
 
 /** Return what puts back what was said before. */
 export function undone(item, before) {
-  const [digest, other] = ends(item);
-  if (before === null) return withdrawal(digest, other);
+  const about = ends(item);
+  if (before === null) return withdrawal(about);
   const { action, label, tags, note } = before;
-  return { digest, other, action, label, tags: [...tags], note };
+  return { ...about, action, label, tags: [...tags], note };
 }
 
-function withdrawal(digest, other) {
-  return { digest, other, action: "withdraw", label: "", tags: [], note: "" };
+function withdrawal(about) {
+  return { ...about, action: "withdraw", label: "", tags: [], note: "" };
 }
 
 function ends(item) {
-  return item.left ? [item.left.digest, item.right.digest].sort() : [item.digest, ""];
+  const [digest, other] = item.left ? [item.left.digest, item.right.digest].sort() : [item.digest, ""];
+  return { digest, other, annotation: item.annotation ?? "" };
 }
 
 function toggled(tags, tag) {

@@ -94,6 +94,27 @@ export class Walk {
     return this.queue?.total ? this.queue.get(index) : undefined;
   }
 
+  /** Return what a verdict would be on: a box, an image of a pair, an image; null for a whole pair. */
+  subject() {
+    if (this.view === "single" && this.box !== null) return this.shown?.boxes?.subjects[this.box] ?? null;
+    const item = this.item();
+    return item?.left ? (this.side ? item[this.side] : null) : item ?? null;
+  }
+
+  chooseBox(at) {
+    this.box = this.box === at ? null : at;
+    this.shown.boxes.draw();
+    this.around();
+    announce(this.box === null ? "The whole image" : `Box ${at + 1}: ${this.subject().label}`);
+  }
+
+  nextBox() {
+    const { boxes } = this.shown ?? {};
+    if (this.view !== "single" || !boxes) return announce("No boxes here");
+    const next = this.box === null ? 0 : this.box + 1;
+    return this.chooseBox(next < boxes.subjects.length ? next : this.box);
+  }
+
   mine(item) {
     return mine(item, this.reviewer);
   }
@@ -160,6 +181,7 @@ export class Walk {
     const panel = this.parts.single.querySelector(".panel");
     const top = this.drawn === item ? panel?.scrollTop ?? 0 : 0;
     this.shown = view;
+    if (this.drawn !== item) this.box = null;
     this.drawn = item;
     put(this.parts.single, view.element);
     view.element.querySelector(".panel").scrollTop = top;
@@ -188,6 +210,7 @@ export class Walk {
     const from = this.index;
     this.index = to;
     this.side = null;
+    this.box = null;
     if (this.view === "single") {
       this.renderSingle().then(() => { if (this.item()) announce(`${to + 1} of ${last + 1}: ${spoken(this.item())}`); });
     } else {

@@ -52,6 +52,7 @@ export class Watch {
       app.reload();
     } else if (told.said.length) {
       const now = app.queue.patch(told.said);
+      app.patchBoxes(told.said);
       if (app.view === "grid") app.grid.refresh(now);
       else if (now.includes(app.index)) app.renderSingle();
       this.news(told.people);
