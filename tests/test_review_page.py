@@ -349,6 +349,14 @@ def test_a_transform_is_a_mirror_and_then_turns(transform: str) -> None:
     assert np.array_equal(found, np.rot90(expected, turns))
 
 
+def test_a_pack_that_is_gone_is_said_in_words(site: Site, fresh: Project) -> None:
+    for pack in (fresh.root / "data/hats/download/packs").iterdir():
+        pack.unlink()
+    answer = site.ask(f"/thumb/{site.items()[0]['digest']}")
+    assert answer.status == 500
+    assert "cannot be read" in answer.json["error"]
+
+
 # --- who is let in ---
 
 

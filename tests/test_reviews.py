@@ -267,7 +267,7 @@ def test_an_opinion_decides_nothing_but_its_tags_count() -> None:
     assert row == (A, "keep,mislabel_confirmed", "ann, bob", "hm")
 
 
-@pytest.mark.parametrize("actions", product(["keep", "remove", "withdraw", ""], repeat=3))
+@pytest.mark.parametrize("actions", list(product(["keep", "remove", "withdraw", ""], repeat=3)))
 def test_whatever_is_said_of_one_image_at_most_one_verdict_is_in_force(
     actions: tuple[str, ...],
 ) -> None:

@@ -7,12 +7,15 @@ adds what people say to ``reviews/<dataset>.csv``, by the same rules as ``imagem
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from socket import gethostname
 
 from imagemill.errors import BuildError
 from imagemill.progress import say
 from imagemill.review_page import guard, offline
 from imagemill.review_page.asking import Desk
 from imagemill.review_page.server import Server
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (what a user may ask for)
 
 PORT = 8347
 """Tried first, so that the page has the same address each time."""
@@ -25,7 +28,8 @@ def serve(
     desk = Desk(root, dataset, _me(root) if reviewer is None else reviewer)
     secret = guard.token() if token or not guard.is_loopback(host) else None
     server = listen(desk, host, port, secret)
-    shown = f"[{host}]" if ":" in host else host
+    name = gethostname() if host in EVERYWHERE else host
+    shown = f"[{name}]" if ":" in name else name
     query = f"?token={secret}" if secret else ""
     say(f"{dataset}: review it at http://{shown}:{server.guard.port}/{query}")
     say(f"Verdicts go to {desk.said.name} as you give them. Stop with Ctrl+C, then build again.")

@@ -122,6 +122,8 @@ class Handler(BaseHTTPRequestHandler):
             return _error(400, str(error))
         except images.Unreadable as error:
             return _error(422, error.detail)
+        except OSError as error:  # a pack that was pruned, a folder that is being built
+            return _error(500, f"cannot be read: {error.strerror}; is the dataset built here?")
 
     def _remember(self, token: str, query: dict[str, str]) -> None:
         """Take the token out of the address bar and keep it as a cookie."""
