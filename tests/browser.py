@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 10_000  # ms; a limit for what never comes, no measure of speed
+PATIENCE = 30_000  # ms; a limit for what never comes, no measure of speed
 
 GET = "apt-get install chromium && make browser"
 """Command that gets what the tests need."""
