@@ -74,3 +74,17 @@ def test_nothing_sticks_out_of_any_screen(site: Site, window: Opener, size: str)
         over = "document.documentElement.scrollWidth - innerWidth"
         assert made.page.evaluate(over) <= 0
         made.keys("Escape")
+
+
+def test_on_a_phone_filters_are_a_drawer_that_a_touch_beside_it_closes(
+    site: Site, window: Opener
+) -> None:
+    made = window(size="phone").open(site.url)
+    choice = made.page.get_by_role("button", name="Alike pairs")
+    assert not choice.is_visible()
+    made.page.get_by_role("button", name="Filters").click()
+    choice.click()
+    made.page.wait_for_selector(".cell.pair")
+    made.page.locator("main").click(position={"x": 380, "y": 300})
+    assert not choice.is_visible()
+    assert made.page.locator("#grid").is_visible()

@@ -49,6 +49,11 @@ export class App extends Judge {
     listen(this.bindings, () => this.kept.get("letters") !== "off");
     addEventListener("popstate", () => this.fromUrl());
     addEventListener("beforeunload", (event) => { if (this.sender.unsaved || this.store.unsent?.()) event.preventDefault(); });
+    this.parts.main.addEventListener("click", (event) => {
+      if (!this.parts.page.classList.contains("open")) return;
+      event.stopPropagation();
+      this.drawer();
+    }, { capture: true });
     this.parts.grid.addEventListener("click", (event) => this.clicked(event));
     this.parts.grid.addEventListener("dblclick", (event) => { if (event.target.closest(".cell")) this.show("single"); });
     this.sender.addEventListener("saved", (event) => this.saved(event.detail));

@@ -56,12 +56,18 @@ function imageCaption(item, reason) {
   );
 }
 
+function either(one, two, none) {
+  return one === two ? visible(one ?? none) : `${visible(one ?? "–")} | ${visible(two ?? "–")}`;
+}
+
 function pairCaption(item) {
-  const both = item.left.label === item.right.label ? visible(item.left.label ?? "no label") : `${visible(item.left.label ?? "–")} | ${visible(item.right.label ?? "–")}`;
+  const label = either(item.left.label, item.right.label, "no label");
+  const split = either(item.left.split, item.right.split, "");
+  const both = split ? `${label} · ${split}` : label;
   return h("div", { class: "caption" },
     h("bdi", { class: "name" }, `${tail(item.left.sample)} | ${tail(item.right.sample)}`),
     h("p", { class: "line" }, both),
-    h("p", { class: "line fine" }, `${item.title} ${score(item.score)}${item.turn && item.transform !== "none" && item.transform ? `, ${item.turn}` : ""}`),
+    h("p", { class: "line fine" }, `${item.title} ${item.score === null ? "" : item.score.toFixed(3)}${item.turn && item.transform !== "none" && item.transform ? `, ${item.turn}` : ""}`),
   );
 }
 
