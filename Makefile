@@ -5,7 +5,7 @@ READY := $(VENV)/ready
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup build test test-quick lint format bench clean
+.PHONY: help setup torch browser build test test-quick lint format bench clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -18,6 +18,16 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+torch: $(VENV)/torch ## Install PyTorch too, which the tests of loading for training need
+
+# Not in requirements.lock: an index has it for processors or for CUDA, by the machine that it serves.
+$(VENV)/torch: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+browser: $(READY) ## Install what tests of the review page need beside Chromium
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[browser]'
 
 build: $(READY) ## Build every dataset of params.yaml; only what changed
 	@imagemill build

@@ -3,14 +3,13 @@
 from imagemill import calibration, match
 from imagemill.engine import Engine
 from imagemill.stage import Paths, stage
-from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, PAIRS, THUMBS
+from imagemill.tables import PAIRS
 
 
 @stage
 def main(config: match.Config, paths: Paths, engine: Engine) -> None:
     """Read what was measured; write one row a verified pair, and a summary."""
-    tables = (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)
-    measured = match.Measured(*(each.read(paths.of("measure")) for each in tables))
+    measured = match.Measured.read(paths.of("measure"))
     settings, file = match.made_for(config), config.calibration.file
     found = calibration.obeyed(paths.root, paths.dataset, file, settings)
     config = match.effective(config, found)

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import settings
 
 from tests.audited import audit
+from tests.browser import chromium, window  # noqa: F401 (fixtures)
 from tests.draw import photo_bytes
 from tests.postgres import postgres, postgres_server  # noqa: F401 (fixtures)
 from tests.publishing import signed_in, target  # noqa: F401 (fixtures)

@@ -109,7 +109,7 @@ def opened(data: bytes) -> Picture:
 
 def measured(image: Image.Image, models: Models = NONE) -> Row:
     """Return all that is measured of an image; with what ``models`` add, if any."""
-    found = (next(iter(each.of([picture(image)]))) for each in functions(models).values())
+    found = (next(iter(each.values([picture(image)]))) for each in functions(models).values())
     return {name: value for values in found for name, value in values.items()}
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -99,12 +100,39 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     shutil.copy(ROOT / ".gitattributes", project.root)
     track(project)
     made = World(project, {})
+    mailed = root / "Downloads/clothing.Saeed.reviews.csv"
+    mailed.write_text(
+        file.HEADER + "\n" + rows.line(kept(project.root / "photos/train/hat/08.png"))
+    )
     for block in BLOCKS:
         if block.language == "yaml":
             configure(project, block.text)
         else:
             made.said[block.text] = run(block, root, project)
     return made
+
+
+def kept(image: Path) -> rows.Review:
+    """Return what an offline page has saved of an image."""
+    digest = sha256(image.read_bytes()).hexdigest()
+    tags = ("outlier_valid",)
+    return rows.Review(digest, tags=tags, action="keep", reviewer="Saeed", time=rows.now())
+
+
+def test_the_page_is_served_as_shown(world: World) -> None:
+    command, shown = re.findall(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```", GUIDE, re.M | re.S)[0]
+    started = subprocess.Popen(
+        [*command.split(), "--port", "0"],
+        cwd=world.project.root,
+        env=world.project.env(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stderr
+    with started, started.stderr:
+        said = started.stderr.readline() + started.stderr.readline()
+        started.terminate()
+    assert re.sub(r":\d+/", ":8347/", said) == shown
 
 
 def configure(project: Project, text: str) -> None:

@@ -114,6 +114,11 @@ def grey_tiff(bits: int, pixels: bytes, **tags: tuple[int, int, int]) -> bytes:
     return tiff(base | {273: (4, 1, start), 279: (4, 1, len(pixels))} | more, after=pixels)
 
 
+def padding(image: Image.Image) -> set[int]:
+    """What Pillow keeps beside the three colours of each pixel."""
+    return set(image.tobytes("raw", "RGBX")[3::4]) if image.mode == "RGB" else set()
+
+
 PHOTO = photo()
 GREY = PHOTO.convert("L")
 ALPHA = GREY.transpose(Transpose.FLIP_LEFT_RIGHT)
@@ -156,6 +161,7 @@ def test_every_orientation_reads_upright(
     stored = PHOTO.transpose(turn) if turn is not None else PHOTO
     found, pixels = images.read(save(stored, form, exif=exif(orientation), **options), LIMITS)
     assert apart(pixels, PHOTO) <= tolerance
+    assert padding(pixels) == {255}
     assert (found.width, found.height) == PHOTO.size
     assert (found.orientation, found.exif, found.gps) == (orientation, True, True)
 
@@ -228,6 +234,7 @@ def test_every_stored_mode_reads_as_grey_or_rgb(
     assert apart(pixels, expected) <= tolerance
     assert pixels.info == {}
     assert type(pixels) is Image.Image
+    assert padding(pixels) <= {255}
 
 
 def test_a_transparent_palette_entry_shows_white() -> None:

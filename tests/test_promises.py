@@ -54,14 +54,14 @@ def covered(file: str, listed: list[str]) -> bool:
 @cache
 def imported(script: Path) -> frozenset[Path]:
     """Return the project's files that a script imports, directly or not, itself included."""
+    marker = ROOT / "src/imagemill/__init__.py"  # imports readers when they are asked for
     seen: set[Path] = set()
     todo = [script]
     while todo:
         path = todo.pop()
         if path not in seen:
             seen.add(path)
-            todo += direct_imports(path)
-    marker = ROOT / "src/imagemill/__init__.py"  # holds nothing but the version
+            todo += [] if path == marker else direct_imports(path)
     return frozenset(seen - {marker, ROOT / "stages/__init__.py"})
 
 

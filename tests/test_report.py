@@ -604,12 +604,12 @@ def test_what_is_planted_but_not_listed_is_missed(tmp_path: Path) -> None:
     assert (row["caught"], row["missed"], row["note"]) == (0, 1, "1 not listed")
 
 
-def test_what_only_the_semantic_tier_can_find_is_marked_so(tmp_path: Path) -> None:
-    planted = pl.DataFrame([plant(FLAGGED, "remove", "duplicate", "semantic")])
+def test_a_copy_that_only_keypoints_can_find_is_missed_with_advice(tmp_path: Path) -> None:
+    planted = pl.DataFrame([plant(FLAGGED, "remove", "duplicate", "keypoints")])
     tables = made(tmp_path, FLAGGED, truth=planted)
     (row,) = truth.caught(tables.manifest, planted).to_dicts()
-    assert (row["tier"], row["missed"], row["note"]) == ("semantic", 1, truth.NOT_YET)
-    assert "1 more wait for the semantic tier" in Parsed(drawn(tmp_path, tables)).words
+    assert (row["tier"], row["missed"], row["note"]) == ("keypoints", 1, truth.UNSEEN)
+    assert "1 came out wrong." in Parsed(drawn(tmp_path, tables)).words
 
 
 def test_flags_on_images_that_should_be_kept_are_counted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagemill import sheets
 from imagemill.errors import BuildError
-from imagemill.reviews import file, rows, standing
+from imagemill.reviews import file, order, rows, standing
 from imagemill.reviews.file import HEADER
 from imagemill.reviews.rows import Review
 from imagemill.reviews.taxonomy import Taxonomy
@@ -264,6 +265,43 @@ def test_an_opinion_decides_nothing_but_its_tags_count() -> None:
     log = file.Log("x", list(reviews), [2, 3])
     (row,) = standing.tags(standing.standing(log)).iter_rows()
     assert row == (A, "keep,mislabel_confirmed", "ann, bob", "hm")
+
+
+@pytest.mark.parametrize("actions", list(product(["keep", "remove", "withdraw", ""], repeat=3)))
+def test_whatever_is_said_of_one_image_at_most_one_verdict_is_in_force(
+    actions: tuple[str, ...],
+) -> None:
+    log = [
+        said(action=action, note="x", reviewer=who, time=f"2026-01-01T00:00:0{at}Z")
+        for at, (action, who) in enumerate(zip(actions, ("ann", "bob", "ann"), strict=True))
+    ]
+    states = standing.standing(file.Log("", log, [1, 2, 3])).sort("line")["state"].to_list()
+    acts = [action for action in actions[1:] if action in ("keep", "remove")]
+    assert states[0] == "replaced"
+    assert states.count("in_force") == min(1, len(acts))
+
+
+def test_a_word_comes_after_what_was_there_whatever_the_clocks_say(tmp_path: Path) -> None:
+    ahead = said(time="2999-01-01T00:00:00Z", reviewer="ahead")
+    other = said(digest=B, time=GOOD.time)
+    now = said(reviewer="bob", action="remove", time="2026-11-21T10:00:00Z")
+    first, second, third = order.after([now, now._replace(action="keep"), other], [ahead])
+    assert first.time == "2999-01-01T00:00:00.000001Z"
+    assert second.time == "2999-01-01T00:00:00.000002Z"
+    assert third == other
+    assert order.after([now], [GOOD]) == [now]
+
+
+def test_at_the_end_of_all_time_the_line_decides() -> None:
+    last = said(time="9999-12-31T23:59:59.999999Z")
+    (after,) = order.after([GOOD], [last])
+    assert after.time == last.time
+
+
+def test_what_comes_from_a_clock_that_runs_ahead_is_held_to_now() -> None:
+    (held,) = order.not_ahead([said(time="2999-01-01T00:00:00Z")])
+    assert held.time <= rows.now()
+    assert order.not_ahead([GOOD]) == [GOOD]
 
 
 def test_a_pair_and_an_annotation_are_judged_for_themselves() -> None:

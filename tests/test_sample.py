@@ -215,7 +215,7 @@ def test_no_image_fit_for_training_comes_near_a_limit(folder: Path, unlike: list
 
 @pytest.mark.parametrize(
     ("tier", "least", "most"),
-    [("bytes", 0, 0), ("pixels", 0, 0), ("perceptual", 0, 6), ("semantic", 13, 64)],
+    [("bytes", 0, 0), ("pixels", 0, 0), ("perceptual", 0, 6), ("keypoints", 13, 64)],
 )
 def test_a_copy_is_as_far_from_its_original_as_its_tier_says(
     truth: list[Row], hashes: dict[str, NDArray[np.bool_]], tier: str, least: int, most: int

@@ -5,7 +5,7 @@ same machine. Ours starts without memory of earlier runs: once ``measure`` alone
 packs that ``download`` wrote, once with the default embedder, and once every stage from the folder
 of files to verified pairs, which is what the other tools do.
 
-    python -m bench.matching.speed [--images 2000] [--rounds 3] [--peers VENV] [--without NAME ...]
+    python -m bench.matching.speed [--images 10000] [--rounds 2] [--peers VENV] [--without NAME ...]
 """
 
 import argparse
@@ -27,6 +27,8 @@ from tests.conftest import Project
 
 ROOT = Path(__file__).parents[2]
 MEASURE = "measure"
+AUDITS = {"CleanVision, whole audit": "cleanvision_audit"}
+"""What looks at more than copies, as ``measure`` does."""
 
 
 def forget(made: Project) -> None:
@@ -59,8 +61,9 @@ def systems(given: argparse.Namespace, work: Path) -> dict[str, tuple[Callable[[
         partial(stages, whole, ours.STAGES),
     )
     python = venv.python(given.peers)
-    for name, peer in PEERS.items():
-        module = f"bench.matching.peers.{peer.script}"
+    scripts = {name: peer.script for name, peer in PEERS.items()} | AUDITS
+    for name, script in scripts.items():
+        module = f"bench.matching.peers.{script}"
         if name not in given.without:
             runs[name] = (lambda: None, partial(checked, python, module, images, work / "out.csv"))
     return runs
@@ -81,8 +84,8 @@ def once(before: Callable[[], object], work: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time ours and other tools on the same photos.")
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peers", type=Path, default=ROOT / "bench/.peers")
     parser.add_argument("--without", nargs="*", default=[], help="tools not to run")
     given = parser.parse_args()

@@ -166,6 +166,48 @@ def freeze(
 
 
 @app.command()
+def review(
+    dataset: Annotated[str, typer.Argument(help="Whose last build came up to its verdicts.")],
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name; default: Git's `user.name`.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than loopback need the token.")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Default: 8347, or any that is free.")] = None,
+    token: Annotated[
+        bool,
+        typer.Option("--token", help="Need the token on loopback too: others share this host."),
+    ] = False,
+    static: Annotated[
+        Path | None, typer.Option(help="Serve nothing: write the page as this one file.")
+    ] = None,
+    filters: Annotated[
+        str, typer.Option("--filter", help="Of --static, as in the page's URL: `reason=mislabel`.")
+    ] = "",
+    most: Annotated[int, typer.Option(help="Of --static: images, pairs and leaks, each.")] = 300,
+    returned: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Serve nothing: add the verdicts that such a file saved."),
+    ] = None,
+) -> None:
+    """Look through what a build flagged, in the browser, and say what becomes of it.
+
+    Verdicts are added to reviews/DATASET.csv as they are given; the next build obeys them.
+    """
+    from imagemill import review_page  # noqa: PLC0415 (Polars takes long to import)
+
+    def work() -> None:
+        if returned:
+            return review_page.take(Path.cwd(), dataset, returned)
+        if static is not None:
+            return review_page.write(Path.cwd(), dataset, static, filters, most)
+        return review_page.serve(Path.cwd(), dataset, reviewer, host, port, token=token)
+
+    sys.exit(reported(work))
+
+
+@app.command()
 def deliver(
     datasets: Annotated[list[str], typer.Argument(help="Datasets that are built.")],
     to: Annotated[Path, typer.Option(help="Folder to fill; made when it is not there.")] = Path(

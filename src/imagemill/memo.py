@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -36,9 +37,13 @@ def fingerprint(name: str, version: int, **parts: object) -> str:
 class Memo:
     """Remembered rows of one function; ``schema`` has a ``digest`` column and its values."""
 
-    def __init__(self, root: Path, fingerprint: str, schema: Mapping[str, Dtype]) -> None:
+    def __init__(
+        self, root: Path, fingerprint: str, schema: Mapping[str, Dtype], *, noise: bool = False
+    ) -> None:
+        """Take what ``tables.Table`` calls ``noise``."""
         self.folder = root / fingerprint
         self._schema = dict(schema)
+        self._compression: Literal["uncompressed", "zstd"] = "uncompressed" if noise else "zstd"
 
     def find(self, digests: pl.Series) -> pl.DataFrame:
         """Return the remembered rows for ``digests``, one each, sorted by digest."""
@@ -48,9 +53,18 @@ class Memo:
         # Again while there are new ones: another process may merge away what is still to be read.
         while fresh := sorted(set(self._segments()) - read):
             read.update(fresh)
-            parts = (self._read(path) for path in fresh)
-            found += [part.join(wanted, on="digest", how="semi") for part in parts]
+            found.append(self._among(fresh, wanted))
         return pl.concat(found).unique("digest", keep="any").sort("digest")
+
+    def _among(self, paths: list[Path], wanted: pl.DataFrame) -> pl.DataFrame:
+        """Return the ``wanted`` rows of segments, by one join: each has to look at all of them."""
+        parts = [pl.scan_parquet(path) for path in paths if self._sound(path)]
+        whole = pl.concat([pl.LazyFrame(schema=self._schema), *parts])
+        try:
+            return whole.join(wanted.lazy(), on="digest", how="semi").collect()
+        except FileNotFoundError:  # another process has just merged one
+            each = (self._read(path) for path in paths)
+            return pl.concat([part.join(wanted, on="digest", how="semi") for part in each])
 
     def add(self, rows: pl.DataFrame) -> None:
         """Remember ``rows``. Rows that are known already do no harm."""
@@ -76,7 +90,7 @@ class Memo:
 
     def _write(self, rows: pl.DataFrame) -> Path:
         file = BytesIO()
-        rows.write_parquet(file, compression="zstd")
+        rows.write_parquet(file, compression=self._compression)
         data = file.getvalue()
         path = self.folder / f"{_name(data)}.parquet"
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -87,19 +101,32 @@ class Memo:
 
     def _read(self, path: Path) -> pl.DataFrame:
         """Return the rows of a segment; none when it was merged away or is damaged."""
+        if not self._sound(path):
+            return pl.DataFrame(schema=self._schema)
         try:
-            data = path.read_bytes()
+            return pl.read_parquet(path)
         except FileNotFoundError:
             return pl.DataFrame(schema=self._schema)
-        if _name(data) != path.stem:
+
+    def _sound(self, path: Path) -> bool:
+        """Tell whether a segment is there, and as it was written; forget a damaged one."""
+        try:
+            with path.open("rb") as file:
+                name = _shortened(hashlib.file_digest(file, "sha256").hexdigest())
+        except FileNotFoundError:
+            return False
+        if name != path.stem:
             say(f"memo: {path} is damaged and forgotten")
             path.unlink(missing_ok=True)
-            return pl.DataFrame(schema=self._schema)
-        return pl.read_parquet(BytesIO(data), columns=list(self._schema))
+        return name == path.stem
 
 
 def _name(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:20]
+    return _shortened(hashlib.sha256(data).hexdigest())
+
+
+def _shortened(digest: str) -> str:
+    return digest[:20]
 
 
 def _forget_stale(part: Path) -> None:

@@ -26,6 +26,8 @@ class Table:
     key: tuple[str, ...]
     later: tuple[str, ...] = ()
     """Columns that files of earlier versions do not have: null there."""
+    noise: bool = False
+    """Whether most of it is bytes that hardly get smaller, and so are not compressed."""
 
     def frame(self, rows: list[dict[str, object]] | None = None) -> pl.DataFrame:
         """Return rows (none by default) as a frame with exactly this table's columns."""
@@ -41,7 +43,9 @@ class Table:
             raise TypeError(f"{self.file}: got {chosen.schema}, promised {dict(self.columns)}")
         with replacing(folder / self.file) as path:
             chosen.sort(self.key, maintain_order=True).write_parquet(
-                path, compression="zstd", row_group_size=65_536
+                path,
+                compression="uncompressed" if self.noise else "zstd",
+                row_group_size=1 << 12 if self.noise else 1 << 16,
             )
 
     def read(self, folder: Path) -> pl.DataFrame:
@@ -220,14 +224,16 @@ FACTS = Table(
         "camera": pl.String,  # EXIF make and model
         "ready": pl.Boolean,  # its own bytes meet the image contract
         "quality": pl.Int8,  # that a JPEG was saved with, 1 to 100, as estimated; else null
-        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 512
+        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 383
         "brightness": pl.Float32,  # mean grey, 0..1
         "contrast": pl.Float32,  # standard deviation of grey, 0..1
         "entropy": pl.Float32,  # of the grey histogram, bits, 0..8
         "saturation": pl.Float32,  # mean of (max - min) / max of the channels, 0..1, small
-        "pixels": pl.String,  # sha256 of the upright RGB pixels and their shape
+        "pixels": pl.String,  # XXH3, 128 bits, of the upright RGB pixels and their shape
         "phash": pl.List(pl.UInt64),  # 8 perceptual hashes, one a transform of TRANSFORMS
         "phash256": pl.Binary,  # a finer perceptual hash, 32 bytes
+        "texture": pl.Float32,  # standard deviation of the thumbnail, 0..255
+        "prints": pl.Binary,  # XXH3, 128 bits, of phash, thumb and colours: what is compared
     },
     ("digest",),
 )
@@ -247,6 +253,7 @@ THUMBS = Table(
         "colours": pl.Binary,  # COLOURS_SIDE squared, RGB, row by row
     },
     ("digest",),
+    noise=True,
 )
 """Small pictures of each readable image, for verification; written by ``measure``."""
 
@@ -254,6 +261,7 @@ EMBEDDINGS = Table(
     "embeddings.parquet",
     {"digest": pl.String, "embedding": pl.Binary},  # of length 1, float16, little-endian
     ("digest",),
+    noise=True,
 )
 """What a model makes of each readable image; no rows without one. Written by ``measure``."""
 
@@ -266,6 +274,7 @@ KEYPOINTS = Table(
         "places": pl.Binary,  # of each: across, down, diameter (of the longer side), angle; float16
     },
     ("digest",),
+    noise=True,
 )
 """What stands out in each readable image; no rows where none are wanted. Written by ``measure``."""
 

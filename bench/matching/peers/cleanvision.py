@@ -14,6 +14,10 @@ ISSUES = ("exact_duplicates", "near_duplicates")
 def find(images: Path, limit: float = 0) -> Iterable[Pair]:  # noqa: ARG001 (it takes none)
     lab = Imagelab(data_path=str(images))
     lab.find_issues({issue: {} for issue in ISSUES}, verbose=False)
+    return copies(lab)
+
+
+def copies(lab: Imagelab) -> Iterable[Pair]:
     sets = [each for issue in ISSUES for each in lab.info[issue]["sets"]]
     names = ([Path(path).name for path in each] for each in sets)
     return [(a, b, 0.0) for each in names for a, b in combinations(each, 2)]

@@ -14,7 +14,7 @@ from imagemill.config.project import Project
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.match.pictures import Pictures, pictures
-from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, PLACES, THUMBS
+from imagemill.tables import FACTS, PLACES
 
 LEAST_IMAGES = 10  # with texture, of which anything can be learned
 SEED = 3
@@ -71,8 +71,7 @@ def _settings(place: Path, dataset: str) -> tuple[match.Config, measure.Config]:
 
 
 def _shown(place: Path, settings: match.Config) -> Pictures:
-    tables = (each.read(place / "measure") for each in (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS))
-    measured = match.Measured(*tables)
+    measured = match.Measured.read(place / "measure")
     facts = measured.facts.filter(pl.col("reason").is_null()).sort("digest")
     return pictures(measured._replace(facts=facts), settings.min_texture)
 

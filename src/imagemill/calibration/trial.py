@@ -24,6 +24,7 @@ from imagemill.measure.picture import Picture
 from imagemill.progress import progress
 from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, THUMBS, Table
 
+TABLES = (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)  # in the order of Measured
 EACH = 4  # edits of an image, of different kinds
 BATCH = 16  # images that a worker edits at a time
 MOST = 10_000_000  # candidates of a batch, more than there can be
@@ -116,9 +117,10 @@ def _measured(names: list[str], shown: list[Picture], models: Models) -> Measure
     """Return what ``measure`` would say of pictures with those names for digests."""
     rows: list[dict[str, Any]] = [{"digest": name} for name in names]
     for function in functions(models).values():
-        for row, values in zip(rows, function.of(shown), strict=True):
+        for row, values in zip(rows, function.values(shown), strict=True):
             row.update(values)
-    return Measured(*(_table(each, rows) for each in (FACTS, THUMBS, EMBEDDINGS, KEYPOINTS)))
+    facts, thumbs, *more = (_table(each, rows) for each in TABLES)
+    return Measured(facts, thumbs.lazy(), *more)
 
 
 def _table(table: Table, rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
@@ -152,8 +154,11 @@ def _judged(plan: pl.DataFrame, seen: Pictures, config: match.Config) -> pl.Data
 
 def scored(seen: Pictures, near: pl.DataFrame) -> pl.DataFrame:
     """Return candidates with their ``score``, worked out in this process."""
+    held = seen.held(pl.concat([near["left"], near["right"]]).to_numpy())
     parts = [
-        part.with_columns(score=pl.Series(verify.scores(match.batch(seen, part)), dtype=pl.Float64))
+        part.with_columns(
+            score=pl.Series(verify.scores(match.batch(seen, held, part)), dtype=pl.Float64)
+        )
         for _, part in near.group_by("number", maintain_order=True)
     ]
     none = near.clear().with_columns(score=pl.lit(None, pl.Float64))

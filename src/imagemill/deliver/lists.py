@@ -6,14 +6,13 @@ the same number, so each source has files of its own; those without a source's n
 whole dataset where its ids differ, and else of the source that is trained on.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from imagemill import layouts
+from imagemill import layouts, removals
 
 if TYPE_CHECKING:
     from imagemill.deliver import Tables
@@ -105,25 +104,7 @@ def _files(
 
 
 def _pair(folder: Path, name: str, rows: pl.DataFrame, numbers: Numbers) -> tuple[int, int]:
-    gone = _ordered(rows.filter("gone")["id"].unique().to_list())
-    lines = "".join(f"{_line(each)}\n" for each in gone)
-    (folder / f"{name}_removal_list.txt").write_text(lines, encoding="utf-8")
+    gone = rows.filter("gone")["id"]
     new = rows.drop_nulls("new").select("source", "id", "new").iter_rows()
-    relabelled: dict[str, Any] = {
-        each: numbers.get(source, {}).get(label, label) for source, each, label in new
-    }
-    ordered = {each: relabelled[each] for each in _ordered(list(relabelled))}
-    (folder / f"{name}_relabel_map.json").write_text(
-        json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    return len(gone), len(ordered)
-
-
-def _ordered(ids: list[str]) -> list[str]:
-    """Return ids sorted, numbers by their value."""
-    return sorted(ids, key=lambda each: (0, int(each), "") if each.isdecimal() else (1, 0, each))
-
-
-def _line(name: str) -> str:
-    """Return an id as one line: a break within it would make two of it."""
-    return name.replace("\n", "\\n").replace("\r", "\\r")
+    relabelled = {each: numbers.get(source, {}).get(label, label) for source, each, label in new}
+    return removals.write(folder, gone, relabelled, f"{name}_")

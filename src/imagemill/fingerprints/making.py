@@ -14,9 +14,9 @@ from imagemill.engine import Engine, processes
 from imagemill.errors import BuildError, suggest
 from imagemill.fingerprints import FINGERPRINTS, write
 from imagemill.fingerprints.sketch import Thumbs, sketches, thumbnails
-from imagemill.measure.figures import pixels
-from imagemill.measure.functions import prints
 from imagemill.measure.picture import Picture
+from imagemill.measure.pixels import pixels
+from imagemill.measure.prints import Look, look, prints
 from imagemill.progress import progress, say
 from imagemill.tables import FACTS, MANIFEST, THUMBS
 
@@ -101,19 +101,20 @@ def _batches(folder: Path, files: list[str]) -> Iterator[_Batch]:
 
 def _read(batch: _Batch) -> tuple[pl.DataFrame, int]:
     """Return the rows of a batch, and how many files it had."""
-    rows, pictures = [], []
+    rows: list[dict[str, str]] = []
+    looks: list[Look] = []
     for file in batch.files:
         data = (batch.folder / file).read_bytes()
         try:
             picture = Picture(*images.read(data, LIMITS), len(data))
         except images.Unreadable:
             continue
-        pictures.append(picture)
+        looks.append(look(picture))
         shown = {"digest": sha256(data).hexdigest(), "pixels": pixels(picture.image)}
         rows.append({"file": file, **shown})
     if not rows:
         return FINGERPRINTS.frame(), len(batch.files)
-    seen = list(prints(pictures))
+    seen = list(prints(looks))
     sketched = _sketches(thumbnails(each["thumb"] for each in seen))
     whole: list[dict[str, object]] = [
         {**row, "phash": each["phash"], "sketch": sketch}

@@ -14,6 +14,7 @@ BACKGROUND = 255
 """Grey level that shows through transparent pixels: white, as on most product pages."""
 
 _WIDEST_PIXEL = 16  # bytes
+_COPIED = 1 << 20  # pixels at a time, for what takes a copy
 
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -31,6 +32,7 @@ def read(
 ) -> tuple[Header, Image.Image]:
     """Decode the upright first frame, in mode "L" or "RGB"; raises ``Unreadable``.
 
+    The fourth byte that Pillow keeps with the three of a colour is 255, as ``measure`` relies on.
     Just before, ``before`` is told how many bytes of memory that takes at most.
     """
     header, image = opened(data, limits)
@@ -108,7 +110,11 @@ def _to(mode: str) -> Callable[[Image.Image, Header], Image.Image]:
 def _composite(image: Image.Image, mode: str, opaque: str) -> Image.Image:
     image = image if image.mode == mode else image.convert(mode)
     canvas = Image.new(opaque, image.size, (BACKGROUND,) * len(opaque))
-    canvas.paste(image, mask=image)
+    # Pasted as it is, alpha would be left in the fourth byte; copied at once, it takes much memory.
+    rows = max(1, _COPIED // image.width)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(image.height, top + rows)))
+        canvas.paste(part.convert(opaque), (0, top), part.getchannel("A"))
     return canvas
 
 

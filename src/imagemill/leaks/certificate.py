@@ -107,7 +107,7 @@ def checks(config: Config, benchmarks: list[Fingerprints]) -> dict[str, str]:
     """Return how each kind of leak was looked for, in words."""
     words = {
         "bytes": "equal files, by sha256",
-        "pixels": "equal upright RGB pixels, by sha256",
+        "pixels": "equal upright RGB pixels, by XXH3 of 128 bits",
         "perceptual": (
             f"perceptual hashes within {config.hash_distance} of 64 bits under any turn or "
             f"mirror, verified on aligned thumbnails from {config.reach.min_score} on"

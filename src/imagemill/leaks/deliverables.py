@@ -4,15 +4,13 @@ An image is called by its key, as its source numbers or names it, so that a load
 finds it; by ``source/key`` where a dataset has several sources, which may use one key twice.
 """
 
-import json
 from pathlib import Path
 
 import polars as pl
 
-from imagemill import sheets
-from imagemill.files import replacing
+from imagemill import removals, sheets
 
-MANIFEST, REMOVED, RELABELLED = "final_manifest.csv", "removal_list.txt", "relabel_map.json"
+MANIFEST = "final_manifest.csv"
 
 COLUMNS = (
     "image_id",
@@ -57,11 +55,5 @@ def write(out: Path, rows: pl.DataFrame) -> None:
     """Write what ``rows`` gave as three files in the folder ``out``."""
     sheets.write(out / MANIFEST, rows)
     gone = rows.filter(user_action="remove")["image_id"]
-    # A name with a line break in it would name other images.
-    lines = gone.str.replace_all("\n", "\\n", literal=True).str.replace_all("\r", "\\r")
-    with replacing(out / REMOVED) as part:
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     changed = rows.filter(user_action="relabel").select("image_id", "new_label")
-    with replacing(out / RELABELLED) as part:
-        text = json.dumps(dict(changed.iter_rows()), indent=2, ensure_ascii=False)
-        part.write_text(f"{text}\n", encoding="utf-8")
+    removals.write(out, gone, dict(changed.iter_rows()))

@@ -18,13 +18,13 @@ from imagemill.match import search, vectors, verify
 from imagemill.match.hamming import TooManyError
 from imagemill.match.known import Known
 from imagemill.match.likely import LIKELY, likely
-from imagemill.match.pictures import Measured, Pictures, pictures, unpacked
+from imagemill.match.pictures import Held, Measured, Pictures, pictures, unpacked
 from imagemill.match.settings import Config
 from imagemill.memo import fingerprint
 from imagemill.progress import progress, say
 from imagemill.tables import INVERSE, PAIRS, TRANSFORMS
 
-VERSION = 3  # of pairs and scores; raise it when the code here gives others
+VERSION = 4  # of pairs and scores; raise it when the code here gives others
 MOST = 20_000_000  # pairs that a build can work with: a few GB
 CANDIDATES = 50_000_000  # of one hint, that a build can verify: hours, and a few GB
 BATCH = 1024  # candidates that a worker verifies at a time: 5 MB, a second's work
@@ -164,7 +164,8 @@ def scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.D
         for _, each in near.group_by("number", maintain_order=True)
         for part in each.iter_slices(BATCH)
     ]
-    batches = (batch(shown, part) for part in parts)
+    held = shown.held(pl.concat([near["left"], near["right"]]).to_numpy())
+    batches = (batch(shown, held, part) for part in parts)
     with progress("match", len(near), "candidates") as advance:
         results = engine.map(verify.scores, batches if len(parts) > 1 else list(batches))
         for part, scores in zip(parts, results, strict=True):
@@ -172,13 +173,13 @@ def scored(shown: Pictures, near: pl.DataFrame, engine: Engine) -> Iterator[pl.D
             advance(len(part))
 
 
-def batch(shown: Pictures, part: pl.DataFrame) -> verify.Batch:
-    """Return what verifies some candidates of one transform."""
+def batch(shown: Pictures, held: Held, part: pl.DataFrame) -> verify.Batch:
+    """Return what verifies some candidates of one transform, whose pictures are ``held``."""
     one, other = (part[side].to_numpy() for side in ("left", "right"))
     number = int(part["number"][0])
     wide = shown.aspects[other]
     stretch = search.stretches(shown.aspects[one], 1 / wide if number % 2 else wide)
-    return verify.Batch(shown.stack(one), shown.stack(other), TRANSFORMS[number], stretch)
+    return verify.Batch(held.stack(one), held.stack(other), TRANSFORMS[number], stretch)
 
 
 def _of_images(pairs: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:

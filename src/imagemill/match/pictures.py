@@ -1,21 +1,28 @@
 """The pictures to compare: what differs in what is compared, whatever the files."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
 
 from imagemill.match import verify
 from imagemill.match.search import OCTAVE
 from imagemill.match.votes import Points
-from imagemill.tables import COLOURS_SIDE, THUMB_SIDE, TRANSFORMS
+from imagemill.tables import (
+    COLOURS_SIDE,
+    EMBEDDINGS,
+    FACTS,
+    KEYPOINTS,
+    THUMB_SIDE,
+    THUMBS,
+    TRANSFORMS,
+)
 
 TINY = 64  # pixels of the longer side below which hashes tell little, and colours tell more
-CHUNK = 1 << 15  # thumbnails worked on at a time: 75 MB
 ANY = 1e-6  # standard deviation of a thumbnail of more than one grey, at least
 
 Hashes = NDArray[np.uint64]
@@ -26,11 +33,32 @@ class Measured(NamedTuple):
     """What ``measure`` wrote; only images in ``facts`` that can be read count."""
 
     facts: pl.DataFrame
-    thumbs: pl.DataFrame
+    thumbs: pl.LazyFrame
+    """Large, and so read only for the images that are verified."""
     embeddings: pl.DataFrame
     """No rows where no model is chosen."""
     keypoints: pl.DataFrame
     """No rows where none are wanted."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Measured":
+        """Read the tables that ``measure`` wrote to ``folder``."""
+        thumbs = pl.scan_parquet(folder / THUMBS.file)
+        return cls(FACTS.read(folder), thumbs, EMBEDDINGS.read(folder), KEYPOINTS.read(folder))
+
+
+@dataclass(frozen=True)
+class Held:
+    """The thumbnails of some pictures."""
+
+    rows: Rows
+    """Of the pictures, in order."""
+    thumbs: pl.Series
+
+    def stack(self, rows: Rows) -> verify.Thumbs:
+        """Return the thumbnails of some of them, (rows, 48, 48)."""
+        thumbs = self.thumbs.gather(np.searchsorted(self.rows, rows))
+        return np.frombuffer(b"".join(thumbs), np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE)
 
 
 @dataclass(frozen=True)
@@ -45,10 +73,8 @@ class Pictures:
     """Perceptual hashes, (n, 8)."""
     aspects: NDArray[np.float64]
     """Width over height, to an eighth of an octave, of the images: (n,)."""
-    places: Rows
-    """Where the thumbnail is in ``thumbs``, which is large and so not copied."""
-    thumbs: pl.Series
-    """Bytes of the thumbnails of all images."""
+    thumbs: pl.LazyFrame
+    """The thumbnails of all images."""
     points: Points
     """Keypoints."""
     embeddings: NDArray[np.float16]
@@ -58,9 +84,19 @@ class Pictures:
     colours: NDArray[np.float32]
     """Of those: what differs from the mean of a channel, of length 1; (tiny, 8, 8, 3)."""
 
-    def stack(self, rows: Rows) -> verify.Thumbs:
-        """Return some of the thumbnails, (rows, 48, 48)."""
-        return _stack(self.thumbs.gather(self.places[rows]))
+    def held(self, rows: Rows) -> Held:
+        """Read the thumbnails of some pictures, named once or more often."""
+        once = np.unique(rows)
+        owners = self.digests.list.first()
+        return Held(once, column(self.thumbs, "thumb", owners.gather(once)))
+
+
+def column(looks: pl.LazyFrame, name: str, digests: pl.Series) -> pl.Series:
+    """Return what ``looks`` has in a column for images that it has, in their order."""
+    wanted = pl.col("digest").is_in(digests.unique().implode())
+    found = looks.filter(wanted).select("digest", name).collect(engine="streaming")
+    asked = digests.rename("digest").to_frame()
+    return asked.join(found, on="digest", how="left", maintain_order="left")[name]
 
 
 def pictures(measured: Measured, least: float) -> Pictures:
@@ -69,55 +105,48 @@ def pictures(measured: Measured, least: float) -> Pictures:
     Left out are those with a standard deviation of the thumbnail below ``least``, and those of one
     grey only.
     """
-    facts, thumbs = measured.facts, measured.thumbs
-    hashed = facts.select("digest").with_row_index("at")
-    images = thumbs.select("digest").with_row_index("place").join(hashed, on="digest", how="left")
-    spread = pl.Series(_texture(thumbs["thumb"]))
-    wanted = images.filter(images["at"].is_not_null() & (spread >= max(least, ANY)))
+    wanted = measured.facts.filter(pl.col("texture") >= max(least, ANY))
     named = _named(wanted, measured)
-    distinct = named.group_by("name").agg(
-        pl.col("place", "at", "hashes", "mirrored", "places", "embedding", "colours").first(),
-        pl.col("digest").sort(),
-    )
+    distinct = named.group_by("name").agg(pl.exclude("digest").first(), pl.col("digest").sort())
     distinct = distinct.sort("name")
-    at = distinct["at"].to_numpy()
-    longer = facts.select(pl.max_horizontal("width", "height")).to_series()
-    tiny = np.flatnonzero(longer[at] <= TINY)
+    tiny = np.flatnonzero(distinct["tiny"])
     return Pictures(
         names=distinct["name"],
         digests=distinct["digest"],
-        hashes=_hashes(facts)[at],
-        aspects=_aspects(facts)[at],
-        places=distinct["place"].to_numpy().astype(np.int64),
-        thumbs=thumbs["thumb"],
+        hashes=_hashes(distinct),
+        aspects=np.exp2(distinct["octaves"].to_numpy() / OCTAVE),
+        thumbs=measured.thumbs,
         points=_points(distinct),
         embeddings=unpacked(distinct["embedding"]),
         tiny=tiny,
-        colours=_colours(distinct["colours"].gather(tiny)),
+        colours=_colours(
+            column(measured.thumbs, "colours", distinct["digest"].list.first().gather(tiny))
+        ),
     )
 
 
 def _named(wanted: pl.DataFrame, measured: Measured) -> pl.DataFrame:
-    """Return ``wanted`` with all that is compared of an image, and a name for it."""
-    colours = measured.thumbs.select("digest", "colours")
-    rows = wanted.select("digest", "place", "at")
-    for table in (measured.embeddings, measured.keypoints, colours):
+    """Return what is compared of the images ``wanted``, and a name for it."""
+    octaves = OCTAVE * np.log2(wanted["width"].to_numpy() / wanted["height"].to_numpy())
+    rows = wanted.select(
+        "digest",
+        "phash",
+        "prints",
+        tiny=pl.max_horizontal("width", "height") <= TINY,
+        octaves=pl.Series(np.rint(octaves).astype(np.int64)),
+    )
+    for table in (measured.embeddings, measured.keypoints):
         rows = rows.join(table, on="digest", how="left", maintain_order="left")
-    at = rows["at"].to_numpy()
-    steps = np.rint(OCTAVE * np.log2(_aspects(measured.facts)[at])).astype(np.int64)
-    codes = np.column_stack([_hashes(measured.facts)[at], steps.view(np.uint64)]).astype("<u8")
-    thumbs = measured.thumbs["thumb"].gather(rows["place"])
-    more = rows.select("colours", "embedding", "hashes", "mirrored", "places").iter_rows()
+    compared = rows.select("prints", "tiny", "octaves", "embedding", "hashes", "mirrored", "places")
     names = [
-        sha256(b"".join([thumb, code.tobytes(), *(each or b"" for each in other)])).digest()[:16]
-        for start, part in _chunks(thumbs)
-        for thumb, code, other in zip(part, codes[start:], more, strict=False)
+        xxh3_128_digest(b"%b %d %d " % (prints, tiny, octaves) + b"".join(filter(None, more)))
+        for prints, tiny, octaves, *more in compared.iter_rows()
     ]
     return rows.with_columns(pl.Series("name", names, pl.Binary))
 
 
-def _hashes(facts: pl.DataFrame) -> Hashes:
-    return facts["phash"].explode(empty_as_null=False).to_numpy().reshape(-1, len(TRANSFORMS))
+def _hashes(rows: pl.DataFrame) -> Hashes:
+    return rows["phash"].explode(empty_as_null=False).to_numpy().reshape(-1, len(TRANSFORMS))
 
 
 def _points(rows: pl.DataFrame) -> Points:
@@ -145,24 +174,3 @@ def _colours(colours: pl.Series) -> NDArray[np.float32]:
     length = np.sqrt((levels**2).sum(axis=(1, 2, 3), keepdims=True))
     levels /= np.maximum(length, np.float32(1e-3))
     return levels
-
-
-def _aspects(facts: pl.DataFrame) -> NDArray[np.float64]:
-    exact = facts["width"].to_numpy() / facts["height"].to_numpy()
-    steps: NDArray[np.float64] = np.rint(OCTAVE * np.log2(exact))
-    return np.exp2(steps / OCTAVE)
-
-
-def _texture(thumbs: pl.Series) -> NDArray[np.float64]:
-    parts = [verify.texture(_stack(part)) for _, part in _chunks(thumbs)]
-    return np.concatenate([np.empty(0), *parts])
-
-
-def _chunks(thumbs: pl.Series) -> Iterator[tuple[int, pl.Series]]:
-    for start in range(0, len(thumbs), CHUNK):
-        yield start, thumbs.slice(start, CHUNK)
-
-
-def _stack(thumbs: pl.Series) -> verify.Thumbs:
-    flat = np.frombuffer(b"".join(thumbs), np.uint8)
-    return flat.reshape(-1, THUMB_SIDE, THUMB_SIDE)

@@ -56,16 +56,6 @@ def turned(thumbs: Thumbs, transform: str) -> Thumbs:
     return np.rot90(mirrored, number % 4, axes=(1, 2))
 
 
-def texture(thumbs: Thumbs) -> NDArray[np.float64]:
-    """Return the standard deviation, 0..255, of each thumbnail."""
-    count = thumbs.shape[1] * thumbs.shape[2]
-    levels = thumbs.reshape(len(thumbs), count).astype(np.int32)
-    sums = levels.sum(axis=1, dtype=np.int64)
-    squares = np.einsum("ij,ij->i", levels, levels).astype(np.int64)
-    spread: NDArray[np.float64] = np.sqrt(count * squares - sums**2) / count
-    return spread
-
-
 def scores(batch: Batch) -> Likeness:
     """Return the likeness -1..1, to 4 decimals, of each pair."""
     found = np.full(len(batch.left), -1, np.float32)

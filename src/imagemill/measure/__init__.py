@@ -83,8 +83,15 @@ def memos(root: Path, config: Config) -> dict[str, Memo]:
     return {
         name: Memo(
             root,
-            fingerprint(f"measure-{name}", each.version, **libraries, **own.get(name, {})),
+            fingerprint(
+                f"measure-{name}",
+                each.version,
+                columns=list(each.columns),
+                **libraries,
+                **own.get(name, {}),
+            ),
             each.schema,
+            noise=each.noise,
         )
         for name, each in functions(config.models).items()
     }

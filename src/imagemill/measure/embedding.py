@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from PIL.Image import Image
+
 from imagemill.embed import Embed, Embedder
-from imagemill.measure.picture import Picture
 
 _LOADED: dict[str, Embed] = {}
 
 
-def embeddings(embedder: Embedder) -> Callable[[Sequence[Picture]], Iterator[dict[str, bytes]]]:
+def embeddings(embedder: Embedder) -> Callable[[Sequence[Image]], Iterator[dict[str, bytes]]]:
     """Return what yields the embedding of each image; the model is loaded when one is wanted."""
 
-    def of(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
-        vectors = _loaded(embedder)([picture.image for picture in pictures])
-        for vector in vectors.astype("<f2"):
+    def of(images: Sequence[Image]) -> Iterator[dict[str, bytes]]:
+        for vector in _loaded(embedder)(images).astype("<f2"):
             yield {"embedding": vector.tobytes()}
 
     return of

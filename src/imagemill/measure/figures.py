@@ -1,7 +1,4 @@
-"""Figures of how an image looks, and the hash of its pixels."""
-
-from collections.abc import Iterator
-from hashlib import sha256
+"""Figures of how an image looks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,33 +6,26 @@ from PIL import Image
 
 from imagemill.measure.picture import Picture
 
-LONG_SIDE = 512  # quality is judged at most at this size, or large photos would all look blurred
-BAND = 1 << 22  # pixels that are copied at once
+JUDGED_SIDE = 256
+"""Pixels of the longer side, about, that quality is judged at: or the grain of large photos would
+look sharp and their edges blurred. What is finer hardly matters to what is trained at 224."""
 
 _LEVELS = np.arange(256)
 
 
 def figures(picture: Picture) -> dict[str, float]:
     """Return sharpness, brightness, contrast, entropy and saturation, as in ``tables.FACTS``."""
-    return {**_grey(_reduced(picture.grey)), "saturation": saturation(picture.small)}
+    return {**_grey(judged(picture.image)), "saturation": saturation(picture.small)}
 
 
-def pixels(image: Image.Image) -> str:
-    """Return the sha256 of an image's size and RGB pixels: equal for equal pictures."""
-    whole = sha256(f"{image.width}x{image.height}:".encode())
-    for band in _bands(image):
-        whole.update((band if band.mode == "RGB" else band.convert("RGB")).tobytes())
-    return whole.hexdigest()
+def judged(image: Image.Image) -> Image.Image:
+    """Return what quality is judged by: grey, each whole number of pixels averaged to one.
 
-
-def _bands(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield an image in parts of so many rows that a copy of one takes little memory."""
-    rows = max(1, BAND // image.width)
-    if rows >= image.height:
-        yield image
-        return
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(image.height, top + rows)))
+    Of the longer side 192 to 383 pixels are left, unless it has fewer.
+    """
+    factor = round(max(image.size) / JUDGED_SIDE)
+    grey = image if image.mode == "L" else image.convert("L")
+    return grey.reduce(factor) if factor > 1 else grey
 
 
 def saturation(image: Image.Image) -> float:
@@ -48,28 +38,23 @@ def saturation(image: Image.Image) -> float:
     red, green, blue = (np.asarray(band) for band in image.split())
     most = np.maximum(np.maximum(red, green), blue)
     least = np.minimum(np.minimum(red, green), blue)
-    # In whole millionths, whose sum is the same in any order.
-    millionths = _MILLIONTHS.take((most.astype(np.uint16) << 8) | least)
-    return int(millionths.sum()) / (1_000_000 * int(most.size))
+    # In whole parts, whose sum is the same in any order.
+    parts = _PARTS.take((most.astype(np.uint16) << 8) | least)
+    return int(parts.sum(dtype=np.int64)) / (WHOLE * int(most.size))
 
 
-def _millionths() -> NDArray[np.int64]:
+WHOLE = (1 << 16) - 1  # parts of a saturation of 1
+
+
+def _parts() -> NDArray[np.uint16]:
     """Return the saturation for each ``256 * max + min``."""
     most, least = _LEVELS[:, None], _LEVELS[None, :]
     divisor = np.maximum(most, 1)
-    found: NDArray[np.int64] = (1_000_000 * (most - least).clip(0) + most // 2) // divisor
-    return found.ravel()
+    found = (WHOLE * (most - least).clip(0) + most // 2) // divisor
+    return found.ravel().astype(np.uint16)
 
 
-_MILLIONTHS = _millionths()
-
-
-def _reduced(grey: Image.Image) -> Image.Image:
-    factor = LONG_SIDE / max(grey.size)
-    if factor >= 1:
-        return grey
-    side = (max(1, round(grey.width * factor)), max(1, round(grey.height * factor)))
-    return grey.resize(side, Image.Resampling.BOX, reducing_gap=2.0)
+_PARTS = _parts()
 
 
 def _grey(image: Image.Image) -> dict[str, float]:

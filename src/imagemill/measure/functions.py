@@ -1,42 +1,34 @@
 """What is measured: functions of one decoded image, each remembered on its own.
 
 An image is decoded once for all the functions that it lacks. A new one is a line of ``FUNCTIONS``;
-one that gives other values than before gets a higher version, and it alone is computed anew. They
-take some images at a time, because code that runs many times in a row stays in the processor's
-cache; what they say of one does not depend on the others.
+one that gives other values than before gets a higher version, and it alone is computed anew. Each
+looks at an image as soon as it is decoded, while its pixels are in the processor's cache, and what
+it then keeps of some images it works on together; what it says of one does not depend on the
+others.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
-
-import numpy as np
-from PIL import Image
 
 from imagemill import images
 from imagemill.embed import Embedder
-from imagemill.measure import phash, resample
+from imagemill.measure import keypoints
 from imagemill.measure.embedding import embeddings
-from imagemill.measure.figures import figures, pixels
+from imagemill.measure.figures import figures
 from imagemill.measure.jpeg_quality import jpeg_quality
 from imagemill.measure.keypoints import Sift
 from imagemill.measure.picture import Picture
-from imagemill.tables import (
-    COLOURS_SIDE,
-    EMBEDDINGS,
-    FACTS,
-    KEYPOINTS,
-    THUMB_SIDE,
-    THUMBS,
-    Dtype,
-)
+from imagemill.measure.pixels import pixels
+from imagemill.measure.prints import look, prints
+from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, THUMBS, Dtype
 
 HEADER = "header"
 EMBEDDING = "embedding"
 POINTS = "keypoints"
 
 Values = dict[str, Any]
-Several = Callable[[Sequence[Picture]], Iterable[Values]]
 
 _TYPES: dict[str, Dtype] = {
     name: kind
@@ -68,43 +60,22 @@ def header(picture: Picture) -> Values:
     }
 
 
-def prints(pictures: Sequence[Picture]) -> Iterable[Values]:
-    """Yield the perceptual hashes and thumbnails of each."""
-    greys = [np.asarray(picture.small.convert("L"), np.float64) for picture in pictures]
-
-    def squares(side: int) -> resample.Levels:
-        pairs = zip(greys, pictures, strict=True)
-        return np.stack([resample.shrunk(grey, picture.extent, side) for grey, picture in pairs])
-
-    found = zip(
-        phash.hashes(squares(phash.SIDE)),
-        phash.hashes256(squares(phash.SIDE_OF_256)),
-        squares(THUMB_SIDE).astype(np.uint8),
-        map(_colours, pictures),
-        strict=True,
-    )
-    for hashes, hash256, thumb, colours in found:
-        yield {"phash": hashes, "phash256": hash256, "thumb": thumb.tobytes(), "colours": colours}
-
-
-def _colours(picture: Picture) -> bytes:
-    side = (COLOURS_SIDE, COLOURS_SIDE)
-    found = picture.small.resize(side, Image.Resampling.BOX, box=(0, 0, *picture.extent))
-    return found.convert("RGB").tobytes()
-
-
-def _each(of: Callable[[Picture], Values]) -> Several:
-    return lambda pictures: map(of, pictures)
-
-
 @dataclass(frozen=True)
 class Function:
     """A function of one image: the columns that it gives, which ``tables`` explains."""
 
     version: int
     columns: tuple[str, ...]
-    of: Several
-    """What it says of each image, in order."""
+    look: Callable[[Picture], Any]
+    """What it keeps of an image."""
+    of: Callable[[Sequence[Any]], Iterable[Values]] = iter
+    """What it says of each image that it looked at, in order."""
+    noise: bool = False
+    """As in ``tables.Table``."""
+
+    def values(self, pictures: Iterable[Picture]) -> Iterable[Values]:
+        """Yield what it says of each of at least one picture."""
+        return self.of([self.look(picture) for picture in pictures])
 
     @property
     def schema(self) -> dict[str, Dtype]:
@@ -112,20 +83,22 @@ class Function:
         return {each: _TYPES[each] for each in ("digest", *self.columns)}
 
 
+PRINTS = ("phash", "phash256", "thumb", "colours", "texture", "prints")
+
 FUNCTIONS: dict[str, Function] = {
     HEADER: Function(
-        1,
+        2,
         (
             *("reason", "detail", "bytes", "format", "mode", "width", "height", "aspect"),
             *("orientation", "frames", "bits", "exif", "gps", "taken", "camera", "ready"),
             *("quality", "pixels"),
         ),
-        _each(header),
+        header,
     ),
     "figures": Function(
-        1, ("sharpness", "brightness", "contrast", "entropy", "saturation"), _each(figures)
+        2, ("sharpness", "brightness", "contrast", "entropy", "saturation"), figures
     ),
-    "prints": Function(1, ("phash", "phash256", "thumb", "colours"), prints),
+    "prints": Function(2, PRINTS, look, prints, noise=True),
 }
 """By name, which names its memo."""
 
@@ -149,7 +122,9 @@ def functions(models: Models) -> dict[str, Function]:
     """Return all functions, by name."""
     found = dict(FUNCTIONS)
     if models.embedder is not None:
-        found[EMBEDDING] = Function(1, (EMBEDDING,), embeddings(models.embedder))
+        whole = attrgetter("image")
+        found[EMBEDDING] = Function(1, (EMBEDDING,), whole, embeddings(models.embedder), noise=True)
     if models.keypoints is not None:
-        found[POINTS] = Function(1, ("hashes", "mirrored", "places"), models.keypoints)
+        columns = ("hashes", "mirrored", "places")
+        found[POINTS] = Function(1, columns, keypoints.look, models.keypoints, noise=True)
     return found

@@ -48,11 +48,11 @@ class Sift(Section):
         installed = version("opencv-python-headless")
         return {"most": self.most, "version": VERSION, "opencv": installed}
 
-    def __call__(self, pictures: Sequence[Picture]) -> Iterable[Row]:
-        """Yield the keypoints of each."""
+    def __call__(self, looks: Sequence[Image.Image]) -> Iterable[Row]:
+        """Yield the keypoints of each picture that ``look`` saw."""
         sift = _sift()
-        for picture in pictures:
-            yield _described(sift, np.asarray(_small(picture)), self.most)
+        for grey in looks:
+            yield _described(sift, np.asarray(grey), self.most)
 
 
 Choice = Annotated[Sift | None, or_none("keypoints@measure.keypoints: sift")]
@@ -78,7 +78,8 @@ def _sift() -> Any:
     return cv2.SIFT_create(0, LAYERS, CONTRAST, EDGE, BLUR)
 
 
-def _small(picture: Picture) -> Image.Image:
+def look(picture: Picture) -> Image.Image:
+    """Return the small grey copy that keypoints are found in."""
     scale = SIDE / max(picture.image.size)
     width, height = (max(LEAST_SIDE, round(length * scale)) for length in picture.image.size)
     box = (0, 0, *picture.extent)

@@ -21,11 +21,6 @@ class Picture:
     """Of the file."""
 
     @cached_property
-    def grey(self) -> Image.Image:
-        """All of it, in mode "L"."""
-        return self.image if self.image.mode == "L" else self.image.convert("L")
-
-    @cached_property
     def small(self) -> Image.Image:
         """Each whole number of pixels averaged to one, so that about 96 to 200 a side are left.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LOBES = 3
+_HALF = 0.5 + 1e-6  # so that a half is a half on every processor
 
 Levels = NDArray[np.float64]
 
@@ -21,12 +22,12 @@ def shrunk(levels: Levels, extent: tuple[float, float], side: int) -> Levels:
         return levels
     if levels.shape[0] > levels.shape[1]:
         return shrunk(levels.T, extent[::-1], side).T
-    across = _levels(levels @ _lanczos(levels.shape[1], extent[0], side).T)
-    return _levels(_lanczos(levels.shape[0], extent[1], side) @ across)
+    across = _levels(levels @ lanczos(levels.shape[1], extent[0], side).T)
+    return _levels(lanczos(levels.shape[0], extent[1], side) @ across)
 
 
 @lru_cache(maxsize=512)
-def _lanczos(samples: int, extent: float, target: int) -> Levels:
+def lanczos(samples: int, extent: float, target: int) -> Levels:
     """Return the weights (target, samples) of Lanczos-3 resampling, stretched when it shrinks.
 
     C. Duchon, "Lanczos filtering in one and two dimensions", 1979, with the centres and edges of
@@ -42,5 +43,8 @@ def _lanczos(samples: int, extent: float, target: int) -> Levels:
 
 
 def _levels(exact: Levels) -> Levels:
-    # Rounded first, so that a half is a half on every processor.
-    return np.floor(exact.round(6) + 0.5).clip(0, 255)
+    """Return whole levels, in place of exact ones; halves become the level above."""
+    exact += _HALF
+    np.floor(exact, out=exact)
+    np.maximum(exact, 0, out=exact)
+    return np.minimum(exact, 255, out=exact)

@@ -1,21 +1,21 @@
 """The work of one process: the images of a batch through the functions that they lack."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from imagemill import images, packs
 from imagemill.engine import Rescue
 from imagemill.measure.allocation import keep_freed_memory
-from imagemill.measure.functions import HEADER, Models, Values, functions
+from imagemill.measure.functions import HEADER, Function, Models, Values, functions
 from imagemill.measure.picture import Picture
 from imagemill.measure.place import Place
 
-GROUP = 32  # images that are decoded before a function sees them: enough for a model on a GPU
-GROUP_PIXELS = 1 << 22  # of them together, but for the last one's
+GROUP = 32  # images that a function works on together: enough for a model on a GPU
+GROUP_PIXELS = 1 << 22  # of them together, but for the last one's: a model keeps whole images
 
 KILLS_READER = "kills_reader"
 """Reason of an image that ended its worker. The machine may be at fault: it is not remembered."""
@@ -46,7 +46,12 @@ class Batch:
     models: Models
 
 
-Group = list[tuple[Member, Picture]]
+class Seen(NamedTuple):
+    """What is left of an image that was decoded."""
+
+    member: Member
+    looks: dict[str, Any]
+    """By function."""
 
 
 def decode(batch: Batch) -> Result:
@@ -57,13 +62,13 @@ def decode(batch: Batch) -> Result:
     keep_freed_memory()
     made = functions(batch.models)
     rows: dict[str, list[Values]] = {name: [] for name in made}
-    for group in _groups(batch, rows[HEADER]):
+    for group in _groups(batch, made, rows[HEADER]):
         for name, function in made.items():
-            lacking = [each for each in group if name in each[0].lacks]
-            found = function.of([picture for _, picture in lacking]) if lacking else ()
+            lacking = [each for each in group if name in each.looks]
+            found = function.of([each.looks[name] for each in lacking]) if lacking else ()
             rows[name] += [
-                {"digest": member.digest, **values}
-                for (member, _), values in zip(lacking, found, strict=True)
+                {"digest": each.member.digest, **values}
+                for each, values in zip(lacking, found, strict=True)
             ]
             del lacking, found  # or the next large image is decoded while this one is held
     return {name: pl.DataFrame(each, schema=made[name].schema) for name, each in rows.items()}
@@ -90,22 +95,25 @@ RESCUE = Rescue(_single, _lost, joined)
 """An image that ends its worker is a row with a reason; the others of its batch are measured."""
 
 
-def _groups(batch: Batch, broken: list[Values]) -> Iterator[Group]:
-    """Yield the readable images, some at a time, in a list that is emptied afterwards."""
-    group: Group = []
+def _groups(
+    batch: Batch, made: Mapping[str, Function], broken: list[Values]
+) -> Iterator[list[Seen]]:
+    """Yield what was seen of the readable images, some at a time, in a list emptied afterwards."""
+    group: list[Seen] = []
     pixels = 0
     with packs.Reader(batch.folder) as reader, Place() as place:
         for member in batch.members:
             data = reader.content(member.digest, batch.pack, member.offset, member.length)
             try:
-                read = images.read(data, batch.limits, place.take)
-                group.append((member, Picture(*read, len(data))))
-                del read
+                picture = Picture(*images.read(data, batch.limits, place.take), len(data))
             except images.Unreadable as error:
                 broken.append(_broken(member, error))
                 place.leave()
                 continue
-            pixels += group[-1][1].image.width * group[-1][1].image.height
+            looks = {name: made[name].look(picture) for name in member.lacks}
+            group.append(Seen(member, looks))
+            pixels += picture.image.width * picture.image.height
+            del picture, looks
             if len(group) == GROUP or pixels >= GROUP_PIXELS:
                 yield group
                 group.clear()

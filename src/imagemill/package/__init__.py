@@ -27,6 +27,7 @@ from imagemill.package import (
     folders,
     hdf5,
     imagefolder,
+    labels,
     litdata,
     mds,
     parquet,
@@ -227,6 +228,7 @@ class _Job:
         else:
             shards.commit(out, set(files))
         CONTENTS.write(out, done)
+        labels.write(out, lot)
         if name == "imagefolder":
             arcface.write(out, done)
         croissant.write(out, name, self.config.about, done)

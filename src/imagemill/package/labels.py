@@ -1,14 +1,17 @@
 """Numbers of labels, which a trained model depends on, from one package to the next."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from imagemill.files import replacing
 from imagemill.progress import say
 from imagemill.tables import CONTENTS
 
+FILE = "labels.json"
 SHOWN = 10  # lines of a difference
 
 
@@ -26,6 +29,15 @@ def numbered(rows: pl.DataFrame, pinned: Sequence[str] | None) -> Lot:
     """Return the lot of ``rows``; ``pinned`` are all labels, in the order of their numbers."""
     found = rows.select("class", "label").unique().sort("class")["label"].to_list()
     return Lot(rows, found if pinned is None else pinned)
+
+
+def write(folder: Path, lot: Lot) -> None:
+    """Write ``labels.json``: the labels in the order of their numbers, for all who read no Parquet.
+
+    Pinned labels that no image has are there too, which no manifest could say.
+    """
+    with replacing(folder / FILE) as part:
+        part.write_text(json.dumps(list(lot.labels), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def warn_of_changes(folder: Path, lot: Lot) -> None:

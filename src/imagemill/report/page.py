@@ -222,14 +222,13 @@ def _distribution(when: str, found: dict[str, Any]) -> Chart:
 def _planted(planted: pl.DataFrame | None) -> dict[str, Any] | None:
     if planted is None:
         return None
-    later, clean = pl.col("tier").eq_missing("semantic"), pl.col("problem").eq_missing("none")
-    wrong, right = planted.filter(~later, ~clean), planted.filter(clean)
+    clean = pl.col("problem").eq_missing("none")
+    wrong, right = planted.filter(~clean), planted.filter(clean)
     return {
         "rows": list(planted.sort(clean, maintain_order=True).iter_rows(named=True)),
         "planted": wrong["planted"].sum(),
         "caught": wrong["caught"].sum(),
-        "missed": planted.filter(~later)["missed"].sum(),
-        "later": planted.filter(later)["planted"].sum(),
+        "missed": planted["missed"].sum(),
         "clean": right["planted"].sum(),
         "kept": right["caught"].sum(),
         "flagged": right["flagged"].sum(),

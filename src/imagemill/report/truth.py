@@ -6,8 +6,8 @@ COLUMNS = ("source", "key", "problem", "stage", "outcome", "reason", "tier")
 """Of the side table ``truth``, that are read here; all text, empty where there is nothing to say.
 
 ``outcome`` is what should become of the image: ``remove`` or ``skip`` for ``reason``, ``flag``
-with ``reason``, or ``keep``. ``tier`` is how a copy can be found: bytes, pixels, perceptual,
-semantic.
+with ``reason``, or ``keep``. ``tier`` is how a copy can be found: bytes, pixels, perceptual (by
+its hashes), keypoints (by nothing less; embeddings may do too).
 """
 
 CAUGHT = {
@@ -24,7 +24,7 @@ CAUGHT = {
 }
 """Columns of what ``caught`` returns."""
 
-NOT_YET = "not yet: needs the semantic tier"
+UNSEEN = "needs keypoints or an embedder"
 
 _ONE = ["problem", "tier", "stage", "outcome", "reason"]
 
@@ -79,10 +79,10 @@ def _hit() -> pl.Expr:
 
 def _note() -> pl.Expr:
     return (
-        pl.when(pl.col("tier") == "semantic")
-        .then(pl.lit(NOT_YET))
-        .when(pl.col("_unlisted") > 0)
+        pl.when(pl.col("_unlisted") > 0)
         .then(pl.format("{} not listed", "_unlisted"))
+        .when((pl.col("tier") == "keypoints") & (pl.col("missed") > 0))
+        .then(pl.lit(UNSEEN))
         .when(pl.col("outcome") == "keep")
         .then(pl.format("{} flagged", "flagged"))
         .otherwise(pl.lit(""))

@@ -8,7 +8,7 @@ import polars as pl
 
 from imagemill import config
 from imagemill.errors import BuildError, suggest
-from imagemill.reviews import file, ids, manifest, rows
+from imagemill.reviews import file, ids, manifest, order, rows
 from imagemill.reviews.rows import Review
 from imagemill.reviews.taxonomy import NONE, RELABEL, Taxonomy
 from imagemill.tables import EVIDENCE, REVIEWS, SAMPLES
@@ -90,7 +90,9 @@ class Batch:
 
     def save(self) -> str:
         """Append what is unsaved to the file; return what to say of it."""
-        file.append(self._root, self._dataset, self._unsaved, self._taxonomy)
+        there = file.load(self._root, self._dataset, self._taxonomy).reviews
+        ordered = order.after(self._unsaved, there)
+        file.append(self._root, self._dataset, ordered, self._taxonomy)
         count, self._unsaved = len(self._unsaved), []
         place = file.path(self._root, self._dataset).relative_to(self._root)
         return f"{place}: {count:,} reviews added. Build again, and commit the file."

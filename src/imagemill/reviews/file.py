@@ -147,12 +147,24 @@ def append(root: Path, dataset: str, reviews: Iterable[Review], taxonomy: Taxono
             raise BuildError(f"review {number:,} of {len(added):,}: {said}; nothing was saved")
     place = path(root, dataset)
     place.parent.mkdir(exist_ok=True)
+    fresh = not place.exists()
     lock = root / LOCAL / "locks" / f"{dataset}.reviews"
     with (
         locked(lock, f"{FOLDER}/{place.name}: waiting for another writer"),
         place.open("a+b") as file,
     ):
         _write(file, added, f"{FOLDER}/{place.name}")
+    if fresh:
+        _keep_name(place.parent)
+
+
+def _keep_name(folder: Path) -> None:
+    """Have the disk know the name of a new file too: without it, its bytes are nobody's."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write(file: BinaryIO, added: Sequence[Review], name: str) -> None:

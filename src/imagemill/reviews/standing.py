@@ -43,8 +43,10 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(_latest=latest)
     last = pl.when(pl.col("_latest") & acts).then("_at").max().over(ITEM)
     rows = rows.with_columns(_last=last)
-    deed = pl.struct("action", "label")
-    final = deed.filter(pl.col("_at") == pl.col("_last")).first().over(ITEM)
+    # A join: Polars 2.1 panics on the first of nothing over a frame's only group.
+    final = rows.filter(pl.col("_at") == pl.col("_last"))
+    final = final.select(*ITEM, _deed=pl.struct("action", "label"))
+    rows = rows.join(final, on=ITEM, how="left", maintain_order="left")
     state = (
         pl.when(~pl.col("_latest"))
         .then(pl.lit(REPLACED))
@@ -54,7 +56,7 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(OPINION))
         .when(pl.col("_at") == pl.col("_last"))
         .then(pl.lit(IN_FORCE))
-        .when(deed == final)
+        .when(pl.struct("action", "label") == pl.col("_deed"))
         .then(pl.lit(AGREES))
         .otherwise(pl.lit(OVERRULED))
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from imagemill.sample.tree import File, files
 
-VERSION = "1"  # of what is written; raise it with every change here
+VERSION = "2"  # of what is written; raise it with every change here
 
 TRUTH = (
     "source",
@@ -23,7 +23,7 @@ TRUTH = (
     "stage",  # that decides; empty for a clean image
     "outcome",  # keep | remove | skip | flag
     "reason",  # code that the stage gives; empty where it gives none
-    "tier",  # of a copy: bytes | pixels | perceptual | semantic
+    "tier",  # of a copy: bytes | pixels | perceptual | keypoints
     "of",  # its original, as "<source>/<key>"
     "width",  # of the upright picture, in pixels; empty where it cannot be read
     "height",

@@ -24,7 +24,7 @@ class Copy:
 
     problem: str
     verdict: Verdict
-    tier: Literal["bytes", "pixels", "perceptual", "semantic"]
+    tier: Literal["bytes", "pixels", "perceptual", "keypoints"]
     versions: Callable[[bytes], Iterator[bytes]]
     """From the original's file; the first that belongs to ``tier`` is planted."""
     original: str = ".jpg"
@@ -96,8 +96,8 @@ COPIES = (
     *_twice(Copy("resized", _DUPLICATE, "perceptual", copies.resized)),
     *_twice(Copy("mirrored", _DUPLICATE, "perceptual", copies.mirrored)),
     *_twice(Copy("cropped_5", _DUPLICATE, "perceptual", copies.trimmed)),
-    *_twice(Copy("cropped_20", _DUPLICATE, "semantic", copies.cropped)),
-    *_twice(Copy("rotated_10", _DUPLICATE, "semantic", copies.tilted)),
+    *_twice(Copy("cropped_20", _DUPLICATE, "keypoints", copies.cropped)),
+    *_twice(Copy("rotated_10", _DUPLICATE, "keypoints", copies.tilted)),
     *(
         Copy("recompressed", _DUPLICATE, "perceptual", partial(copies.recompressed, quality=q))
         for q in (30, 45, 60)

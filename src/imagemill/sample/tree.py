@@ -21,8 +21,8 @@ SINGLE_ALBUMS = 2
 CLASHES = 2  # of names, and of identities
 
 # Distances of a copy from its original, in bits. None lies between the perceptual and the
-# semantic ones, so that no radius from 6 to 13 splits the copies of one kind.
-TIERS = {"bytes": (0, 0), "pixels": (0, 0), "perceptual": (0, 6), "semantic": (14, 64)}
+# others, so that no radius from 6 to 13 splits the copies of one kind.
+TIERS = {"bytes": (0, 0), "pixels": (0, 0), "perceptual": (0, 6), "keypoints": (14, 64)}
 
 SPLITS: tuple[plan.Split, ...] = ("train", "train", "test", "train", "test", "train")
 """Of the clean images of an identity, in order."""

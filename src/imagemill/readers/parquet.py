@@ -1,0 +1,117 @@
+"""Parquet as ``datasets`` has it, through pyarrow; a row group is read at once and remembered."""
+
+import json
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagemill.readers import manifest
+from imagemill.readers.contents import Contents, Files, Provenance, Rows, in_order, ranges
+from imagemill.readers.errors import PackageError
+from imagemill.readers.extents import Stamp, stamp
+
+HELD = 8  # row groups that a process remembers
+
+
+def opened(folder: Path) -> Contents:
+    """Open ``<split>-<shard>.parquet``."""
+    pq = manifest.arrow("pyarrow.parquet", folder)
+    shards = [path for path in sorted(folder.glob("*.parquet")) if path.name != manifest.FILE]
+    split_of = {path: path.stem.rpartition("-")[0] for path in shards}
+    splits = in_order(set(split_of.values()))
+    paths = [path for split in splits for path in shards if split_of[path] == split]
+    labels, groups = [], []
+    counts = dict.fromkeys(splits, 0)
+    for number, path in enumerate(paths):
+        with pq.ParquetFile(path) as file:
+            labels.append(manifest.integers(file.read(["label"]).column("label")))
+            said = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])
+            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        groups += [(number, group, size) for group, size in enumerate(sizes)]
+        counts[split_of[path]] += len(labels[-1])
+    names = dict(enumerate(said["info"]["features"]["label"]["names"]))
+    files = Groups(paths, np.array(groups, np.int64).reshape(-1, 3))
+    where = _Columns(tuple(paths))
+    return Contents("parquet", files, np.concatenate(labels), names, ranges(counts), where)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Reads where the rows are from."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self) -> Provenance:
+        pq = manifest.arrow("pyarrow.parquet", self.paths[0])
+        tables = [pq.ParquetFile(path).read(["sample", "copy"]) for path in self.paths]
+        names = [name for table in tables for name in table.column("sample").to_pylist()]
+        copies = [manifest.integers(table.column("copy")) for table in tables]
+        return names, np.concatenate(copies).astype(np.int32)
+
+
+class Groups(Files):
+    """Images in row groups; ``groups`` has file, number in the file, and rows of each."""
+
+    def __init__(self, paths: list[Path], groups: NDArray[np.int64]) -> None:
+        self._paths, self._groups = paths, groups
+        self._stamps: list[Stamp] = [stamp(path) for path in paths]
+        self._ends = np.cumsum(groups[:, 2])
+        self._pid = 0
+        self._files: dict[int, Any] = {}
+        self._held: OrderedDict[int, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pid": 0, "_files": {}, "_held": OrderedDict()}
+
+    def starts(self) -> Rows:
+        """Return the first row of each row group."""
+        return np.concatenate([[0], self._ends[:-1]]).astype(np.int64)
+
+    def identity(self) -> bytes:
+        """Return the names of the files, and how many rows lie where."""
+        return repr(([path.name for path in self._paths], self._groups.tolist())).encode()
+
+    def files(self, rows: Rows) -> list[bytes | memoryview]:
+        """Return the bytes of each row."""
+        group = np.searchsorted(self._ends, rows, side="right")
+        inside = rows - self.starts()[group]
+        found: list[bytes | memoryview] = [b""] * len(rows)
+        for at in np.argsort(group, kind="stable").tolist():
+            images = self._group(int(group[at]))
+            found[at] = memoryview(images[int(inside[at])].as_buffer())
+        return found
+
+    def _group(self, number: int) -> Any:
+        if self._pid != os.getpid():  # Arrow's threads and files are the parent's
+            self._pid, self._files = os.getpid(), {}
+            self._held.clear()
+        if number not in self._held:
+            if len(self._held) >= HELD:
+                self._held.popitem(last=False)
+            shard, group, _ = self._groups[number].tolist()
+            table = self._file(shard).read_row_group(group, ["image.bytes"], use_threads=False)
+            image = table.column("image").combine_chunks()
+            self._held[number] = image.field("bytes")
+        self._held.move_to_end(number)
+        return self._held[number]
+
+    def _file(self, shard: int) -> Any:
+        if shard not in self._files:
+            path = self._paths[shard]
+            if stamp(path) != self._stamps[shard]:
+                raise PackageError(
+                    f"{path} has changed since the package was opened; rows may be others now. "
+                    "Open it again."
+                )
+            if len(self._files) >= HELD:
+                self._files.clear()
+            self._files[shard] = manifest.arrow("pyarrow.parquet", path).ParquetFile(path)
+        return self._files[shard]
