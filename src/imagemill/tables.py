@@ -224,7 +224,7 @@ FACTS = Table(
         "camera": pl.String,  # EXIF make and model
         "ready": pl.Boolean,  # its own bytes meet the image contract
         "quality": pl.Int8,  # that a JPEG was saved with, 1 to 100, as estimated; else null
-        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, long side <= 383
+        "sharpness": pl.Float32,  # variance of the Laplacian of grey 0..255, see figures.judged
         "brightness": pl.Float32,  # mean grey, 0..1
         "contrast": pl.Float32,  # standard deviation of grey, 0..1
         "entropy": pl.Float32,  # of the grey histogram, bits, 0..8

@@ -29,8 +29,8 @@ from imagemill.memo import Memo, fingerprint
 from imagemill.progress import progress, say
 from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, THUMBS
 
-BATCH = 256  # images: few enough to share out evenly, enough to keep workers busy
-SAVED = 4  # batches that are remembered at once: what a killed build loses at most
+BATCH = 128  # images: few enough to share out evenly, enough to keep workers busy
+SAVED = 8  # batches that are remembered at once: what a killed build loses at most
 
 Memos = Mapping[str, Memo]
 """By function."""

@@ -6,9 +6,12 @@ from PIL import Image
 
 from imagemill.measure.picture import Picture
 
-JUDGED_SIDE = 256
-"""Pixels of the longer side, about, that quality is judged at: or the grain of large photos would
-look sharp and their edges blurred. What is finer hardly matters to what is trained at 224."""
+FINE_SIDE = 512
+"""Pixels of the longer side, about, that larger images are averaged down to: or the grain of large
+photos would look sharp, and their edges blurred."""
+
+STEPPED = 384
+"""Pixels of the longer side from which every second pixel of every second row is looked at."""
 
 _LEVELS = np.arange(256)
 
@@ -19,13 +22,19 @@ def figures(picture: Picture) -> dict[str, float]:
 
 
 def judged(image: Image.Image) -> Image.Image:
-    """Return what quality is judged by: grey, each whole number of pixels averaged to one.
+    """Return what quality is judged by: grey, at most 383 pixels on the longer side.
 
-    Of the longer side 192 to 383 pixels are left, unless it has fewer.
+    Of a large image it is every second pixel, and so the Laplacian has a step of two: one above a
+    single pixel suits what is seldom sharp to the pixel (S. Nayar and Y. Nakagawa, "Shape from
+    Focus", 1994). It tells blur better than averaging pairs of pixels does.
     """
-    factor = round(max(image.size) / JUDGED_SIDE)
-    grey = image if image.mode == "L" else image.convert("L")
-    return grey.reduce(factor) if factor > 1 else grey
+    factor = round(max(image.size) / FINE_SIDE)
+    fine = image.reduce(factor) if factor > 1 else image
+    if max(fine.size) >= STEPPED:
+        width, height = (max(1, side // 2) for side in fine.size)
+        box = (0, 0, min(2 * width, fine.width), min(2 * height, fine.height))
+        fine = fine.resize((width, height), Image.Resampling.NEAREST, box)
+    return fine if fine.mode == "L" else fine.convert("L")
 
 
 def saturation(image: Image.Image) -> float:
