@@ -105,20 +105,21 @@ class Pool:
         given = 0
         for at, job in enumerate(jobs):
             while given < min(at + self._slots, len(jobs)):
-                self._give(given, jobs[given])
+                self._give(given, jobs[given], job)
                 given += 1
             yield take(self._answer(at, job))
 
     def _of(self, at: int) -> _Worker:
         return self._workers[at % len(self._workers)]
 
-    def _give(self, at: int, job: Job) -> None:
+    def _give(self, at: int, job: Job, due: Job) -> None:
+        """Ask a worker for a batch, while ``due`` is the one that is waited for."""
         worker, slot = self._of(at), at % self._slots
         self._slab.slot(slot, job.rows.nbytes).view(np.int64)[:] = job.rows
         try:
             worker.pipe.send(_Asked(slot, job.number, job.seed, len(job.rows)))
         except OSError as error:
-            raise self._ended(worker, job) from error
+            raise self._ended(worker, due) from error
         worker.waiting.append(job.number)
 
     def _answer(self, at: int, job: Job) -> Made:

@@ -64,12 +64,13 @@ export class Judge extends Walk {
     for (const index of indices) items.push(this.item(index) ?? (await this.queue.wait(index)));
     const here = items.filter(Boolean);
     if (!here.length || pairs || !here[0].left) return pairs ? here.filter((each) => each.left.digest !== each.right.digest) : here;
-    if (!this.side) { announce("Choose an image first: 1 is the left one, 2 the right one"); this.say("Choose an image of the pair first: 1 left, 2 right."); return []; }
+    if (!this.side) { announce("Choose an image first: 1 is the left one, 2 the right one"); this.say("Choose an image of the pair first: 1 left, 2 right."); this.hinted = true; return []; }
     return here.map((each) => each[this.side]);
   }
 
   /** Show reviews at once, and send them. */
   commit(targets, reviews) {
+    this.hinted = false;
     for (const [at, target] of targets.entries()) {
       const other = target.said.filter((each) => each.reviewer !== this.reviewer);
       const now = { ...reviews[at], reviewer: this.reviewer, time: new Date().toISOString(), state: "saving" };
@@ -105,7 +106,7 @@ export class Judge extends Walk {
     if (this.view === "grid") this.grid.refresh(now);
     else if (now.includes(this.index)) this.renderSingle();
     const words = told.saved === 1 ? this.words(told.said[0]) : `${told.saved} verdicts`;
-    this.say(`Saved: ${words}`);
+    if (!this.hinted) this.say(`Saved: ${words}`); // of what came before the hint
     announce(`Saved: ${words}`);
     clearTimeout(this.counting);
     this.counting = setTimeout(() => this.people(), 1200);
