@@ -79,34 +79,21 @@ def _grey(image: Image.Image) -> dict[str, float]:
 
 
 def sharpness(levels: NDArray[np.uint8]) -> float:
-    """Return the variance of the 4-neighbour Laplacian inside the border; 0 below 3x3.
+    """Return the variance of the 4-neighbour Laplacian inside the border, of every second row.
 
-    The focus measure LAPV of Pech-Pacheco et al., "Diatom autofocusing", ICPR 2000. ``levels``
-    are at most 512 high: exact sums in the narrowest integers are what makes this fast.
+    0 below 3x3. The focus measure LAPV of Pech-Pacheco et al., "Diatom autofocusing", ICPR 2000.
+    ``levels`` are at most 512 high: exact sums in the narrowest integers make this fast.
     """
     if min(levels.shape) < 3:
         return 0.0
-    laplacian = _laplacian(levels)
+    signed = levels.astype(np.int16)
+    rows = signed[1:-1:2]
+    laplacian = signed[:-2:2, 1:-1] + signed[2::2, 1:-1]
+    laplacian -= rows[:, 1:-1] << 2
+    laplacian += rows[:, :-2]
+    laplacian += rows[:, 2:]
     squares = np.multiply(laplacian, laplacian, dtype=np.int32).sum(axis=0, dtype=np.int32)
-    return _variance(int(squares.sum()), _total(levels), laplacian.size)
-
-
-def _laplacian(levels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    height, width = levels.shape
-    # In one long row, which is quickest; what wraps around lands in the border, and is cut off.
-    line = levels.astype(np.int16).ravel()
-    inner = line[width:-width]
-    found = line[: -2 * width] + line[2 * width :]
-    found -= inner << 2
-    found[1:] += inner[:-1]
-    found[:-1] += inner[1:]
-    return found.reshape(height - 2, width)[:, 1:-1]
-
-
-def _total(levels: NDArray[np.uint8]) -> int:
-    """Return the sum of the Laplacian: of its second differences only the ends are left."""
-    lines = (levels[:, 1:-1], levels[1:-1].T)
-    return sum(int(each[[0, -1]].sum()) - int(each[[1, -2]].sum()) for each in lines)
+    return _variance(int(squares.sum()), int(laplacian.sum(dtype=np.int32)), laplacian.size)
 
 
 def _variance(squares: int, total: int, count: int) -> float:

@@ -96,7 +96,7 @@ FUNCTIONS: dict[str, Function] = {
         header,
     ),
     "figures": Function(
-        3, ("sharpness", "brightness", "contrast", "entropy", "saturation"), figures
+        4, ("sharpness", "brightness", "contrast", "entropy", "saturation"), figures
     ),
     "prints": Function(2, PRINTS, look, prints, noise=True),
 }
