@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from imagemill.files import replacing
+from imagemill.label_maps import difference, shown
 from imagemill.progress import say
 from imagemill.tables import CONTENTS
 
 FILE = "labels.json"
-SHOWN = 10  # lines of a difference
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,13 @@ def write(folder: Path, lot: Lot) -> None:
 def warn_of_changes(folder: Path, lot: Lot) -> None:
     """Say which labels have other numbers in ``lot`` than in the package in ``folder``."""
     before = _map(CONTENTS.last(folder))
-    after = dict(enumerate(lot.labels))
-    if before.items() <= after.items():
+    lines = difference(before, dict(enumerate(lot.labels)))
+    if not lines:
         return
-    lines = [
-        f"  {sign} {number},{label}"
-        for number in sorted({*before, *after})
-        if before.get(number) != after.get(number)
-        for sign, label in (("-", before.get(number)), ("+", after.get(number)))
-        if label is not None
-    ]
-    more = f"\n  ... and {len(lines) - SHOWN:,} lines more" if len(lines) > SHOWN else ""
-    shown = "\n".join(lines[:SHOWN])
     say(
         f"warning: package: {folder.name}: the label map has changed; a model trained on the "
-        f"earlier package takes one label for another. `package.labels` pins numbers.\n{shown}"
-        f"{more}"
+        f"earlier package takes one label for another. `package.labels` pins numbers.\n"
+        f"{shown(lines)}"
     )
 
 

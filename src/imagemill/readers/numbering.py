@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imagemill.label_maps import shown
 from imagemill.readers import layout
 from imagemill.readers.errors import PackageError
-
-SHOWN = 10  # lines of a difference
 
 Labels = Mapping[int, str] | Mapping[str, int] | Mapping[str, str] | Sequence[str] | str | Path
 """Label by number, number by label, labels in order, a JSON file of one of these, or a package."""
@@ -45,31 +44,12 @@ def _pair(key: object, value: object) -> tuple[int, str]:
         ) from error
 
 
-def difference(before: Mapping[int, str], after: Mapping[int, str]) -> list[str]:
-    """Return the lines of a diff of two label maps; none where ``before`` still holds.
-
-    Numbers that are new in ``after`` are no change for who knows ``before``, but they are listed
-    where anything else is.
-    """
-    if before.items() <= after.items():
-        return []
-    return [
-        f"  {sign} {number},{label}"
-        for number in sorted({*before, *after})
-        if before.get(number) != after.get(number)
-        for sign, label in (("-", before.get(number)), ("+", after.get(number)))
-        if label is not None
-    ]
-
-
 def told(lines: Sequence[str], where: object) -> str:
     """Return a difference in words."""
-    more = f"\n  ... and {len(lines) - SHOWN:,} lines more" if len(lines) > SHOWN else ""
-    shown = "\n".join(lines[:SHOWN])
     return (
         f"{where}: labels have other numbers than those given: a model trained with them takes one "
         f"label for another. `renumber=True` keeps the earlier numbers; `package.labels` "
-        f"pins them at the next build.\n{shown}{more}"
+        f"pins them at the next build.\n{shown(lines)}"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from imagemill import label_maps
 from imagemill.errors import suggest
 from imagemill.readers import grid, layout, numbering
 from imagemill.readers.contents import Contents, Provenance, Rows
@@ -178,7 +179,7 @@ def opened(
 def _compared(path: Path, contents: Contents, before: dict[int, str], renumber: bool) -> Contents:
     """Warn where labels have other numbers than ``before``, or give them those."""
     if not renumber:
-        lines = numbering.difference(before, contents.names)
+        lines = label_maps.difference(before, contents.names)
         if lines:
             warnings.warn(numbering.told(lines, path), LabelsChanged, stacklevel=4)
         return contents
@@ -188,7 +189,7 @@ def _compared(path: Path, contents: Contents, before: dict[int, str], renumber: 
     after = {numbers[number]: label for number, label in contents.names.items()}
     new = sorted(set(after) - set(before))
     if new:
-        names = ", ".join(f"{number},{after[number]}" for number in new[: numbering.SHOWN])
+        names = ", ".join(f"{number},{after[number]}" for number in new[: label_maps.SHOWN])
         warnings.warn(
             f"{path}: {len(new):,} labels are new to those given, and come after them: {names}",
             LabelsChanged,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils import data
 
+from imagemill import label_maps
 from imagemill.readers import numbering
 from imagemill.readers.errors import PackageError
 from imagemill.readers.order import Order, Shuffle, Uneven, batches
@@ -162,7 +163,7 @@ class Loader(_Reader):
                 f"the state is of {name}={state.get(name)!r}, and this loader has {now!r}; rows "
                 f"would be missed or given twice. Make the loader with {name}={state.get(name)!r}."
             )
-        lines = numbering.difference(numbering.numbered(state["labels"]), self.package.label_map)
+        lines = label_maps.difference(numbering.numbered(state["labels"]), self.package.label_map)
         more = "\nIts labels have changed too:\n" + "\n".join(lines) if lines else ""
         return (
             f"{self.package.path} holds other rows than when the state was stored; go on with the "

@@ -1,0 +1,28 @@
+"""How two label maps differ: which number is which label."""
+
+from collections.abc import Mapping, Sequence
+
+SHOWN = 10  # lines of a difference
+
+
+def difference(before: Mapping[int, str], after: Mapping[int, str]) -> list[str]:
+    """Return the lines of a diff of two label maps; none where ``before`` still holds.
+
+    Numbers that are new in ``after`` are no change for who knows ``before``, but they are listed
+    where anything else is.
+    """
+    if before.items() <= after.items():
+        return []
+    return [
+        f"  {sign} {number},{label}"
+        for number in sorted({*before, *after})
+        if before.get(number) != after.get(number)
+        for sign, label in (("-", before.get(number)), ("+", after.get(number)))
+        if label is not None
+    ]
+
+
+def shown(lines: Sequence[str]) -> str:
+    """Return a difference as text, the first lines of a long one."""
+    more = f"\n  ... and {len(lines) - SHOWN:,} lines more" if len(lines) > SHOWN else ""
+    return "\n".join(lines[:SHOWN]) + more
