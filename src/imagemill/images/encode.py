@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import simplejpeg
 from PIL import AvifImagePlugin, Image, features
 
 from imagemill.images import jpeg, png, webp
@@ -72,5 +73,6 @@ def decoders() -> str:
     """Name, in one line, the version of every library that may change a pixel."""
     found = {"pillow": features.version("pil")}
     found |= {name: features.version(name) for name in _CODECS}
+    found["simplejpeg"] = simplejpeg.__version__
     found["dav1d"] = AvifImagePlugin.get_codec_version("dav1d")
     return " ".join(f"{name}={version}" for name, version in found.items() if version)

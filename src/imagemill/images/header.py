@@ -129,8 +129,11 @@ def header(data: bytes, limits: Limits) -> Header:
     return opened(data, limits)[0]
 
 
-def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
-    """Return the header and Pillow's image, not decoded yet; raises ``Unreadable``."""
+def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile, bytes]:
+    """Return the header, Pillow's image, not decoded yet, and ``Anatomy.picture``.
+
+    Raises ``Unreadable``.
+    """
     if len(data) > limits.max_bytes:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, at most {limits.max_bytes}")
     anatomy = dissect(data)
@@ -141,7 +144,7 @@ def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
         _check_size(image.size, anatomy.cost, limits)
         if anatomy.format == "PPM":
             pnm.spread(image, data)
-        return _header(anatomy, image), image
+        return _header(anatomy, image), image, anatomy.picture
 
 
 def meets_contract(header: Header) -> bool:

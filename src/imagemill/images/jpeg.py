@@ -14,6 +14,7 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS = 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = {0xC0, 0xC1}
+_APPLICATION = {*range(0xE0, 0xF0), 0xFE}  # and comments
 _WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _NEXT_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -99,6 +100,16 @@ def _cost(components: int, *, one_pass: bool) -> int:
     return 4 + max(whole, 4 if components == 4 else 0)
 
 
+def ended(picture: bytes) -> bytes:
+    """Return the ``picture`` of an ``Anatomy`` for a decoder that tells of a scan that ends early.
+
+    It has an end marker, in the place of what lets libjpeg look ahead.
+    """
+    if picture.endswith(_LOOK_AHEAD):
+        return picture[: -len(_LOOK_AHEAD)] + _EOI
+    return picture
+
+
 def strip(data: bytes) -> bytes:
     """Copy a JPEG without metadata; its scans and its ICC profile stay byte for byte."""
     if _is_bare(data):
@@ -176,31 +187,33 @@ _JFIF = (0xE0, b"JFIF\0")
 _COLOUR = (_JFIF, (0xEE, b"Adobe"))
 
 
-def _is(segment: Segment, kinds: Iterable[tuple[int, bytes]]) -> bool:
-    return any(segment.marker == m and segment.body.startswith(name) for m, name in kinds)
+def _is(segment: Segment, kind: tuple[int, bytes]) -> bool:
+    return segment.marker == kind[0] and segment.body.startswith(kind[1])
 
 
 def _kept(data: bytes, segment: Segment, keep: Iterable[tuple[int, bytes]]) -> list[bytes]:
     """Return the segment if it makes pixels or is in ``keep``; JFIF loses its thumbnail."""
-    application = 0xE0 <= segment.marker <= 0xEF or segment.marker == 0xFE
-    if application and not _is(segment, keep):
-        return []
-    if _is(segment, [_JFIF]):
-        return [b"\xff\xe0\x00\x10" + segment.body[:12].ljust(12, b"\0") + b"\0\0"]
+    if segment.marker in _APPLICATION:
+        if not any(_is(segment, kind) for kind in keep):
+            return []
+        if _is(segment, _JFIF):
+            return [b"\xff\xe0\x00\x10" + segment.body[:12].ljust(12, b"\0") + b"\0\0"]
     return [data[segment.start : segment.end]]
 
 
 def _note(found: _Found, segment: Segment) -> None:
     """Add what this segment says."""
-    if segment.marker in _FRAMES and found.frame is None:
+    marker = segment.marker
+    if marker in _FRAMES and found.frame is None:
         found.frame = segment
         found.progress.precision = {part: [99] * 64 for part in _components(segment.body)}
-    elif segment.marker == _SOS and found.frame:
+    elif marker == _SOS and found.frame:
         found.progress.add(segment.body, found.frame.marker in _SEQUENTIAL)
-    elif _is(segment, [_EXIF]) and not found.exif:
-        found.exif = segment.body[6:]
-    found.icc |= _is(segment, [_ICC])
-    found.ended |= segment.marker == _EOI[1]
+    elif marker in _APPLICATION:
+        if _is(segment, _EXIF) and not found.exif:
+            found.exif = segment.body[6:]
+        found.icc |= _is(segment, _ICC)
+    found.ended |= marker == _EOI[1]
 
 
 def _components(frame: bytes) -> bytes:
