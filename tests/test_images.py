@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from imagemill import images
-from imagemill.images import Limits, Unreadable, pixels
+from imagemill.images import Limits, Unreadable
 from tests import draw, make
 
 LIMITS = Limits(max_pixels=1_000_000, max_bytes=1_000_000)
@@ -447,33 +447,6 @@ def test_flipped_bits_raise_nothing_but_unreadable(name: str) -> None:
             assert error.reason in images.REASONS
             assert error.detail.isprintable()
             assert " at 0x" not in error.detail
-
-
-JPEGS = {
-    **{name: data for name, data in WHOLE.items() if name.startswith("jpeg")},
-    "jpeg halved across": save(PHOTO, "JPEG", subsampling=1),
-    "jpeg stored as rgb": save(PHOTO, "JPEG", keep_rgb=True),
-    "jpeg of a pixel": save(PHOTO.resize((1, 1)), "JPEG"),
-    "jpeg turned": save(PHOTO, "JPEG", exif=exif(6)),
-}
-
-
-@pytest.mark.parametrize("name", JPEGS)
-def test_both_decoders_make_the_same_of_every_jpeg(name: str, monkeypatch) -> None:
-    random_ = random.Random(name)
-    files = [JPEGS[name], *(damaged(JPEGS[name], random_) for _ in range(100))]
-    first = [outcome(data) for data in files]
-    monkeypatch.setattr(pixels, "_quickly", lambda *_: None)
-    assert first == [outcome(data) for data in files]
-
-
-def outcome(data: bytes) -> object:
-    """The pixels, or why there are none."""
-    try:
-        image = read(data)
-    except Unreadable as error:
-        return error.reason, error.detail
-    return image.mode, image.size, image.tobytes(), image.convert("RGBX").tobytes()
 
 
 @pytest.mark.parametrize(

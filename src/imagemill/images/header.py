@@ -129,11 +129,8 @@ def header(data: bytes, limits: Limits) -> Header:
     return opened(data, limits)[0]
 
 
-def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile, bytes]:
-    """Return the header, Pillow's image, not decoded yet, and ``Anatomy.picture``.
-
-    Raises ``Unreadable``.
-    """
+def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
+    """Return the header and Pillow's image, not decoded yet; raises ``Unreadable``."""
     if len(data) > limits.max_bytes:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, at most {limits.max_bytes}")
     anatomy = dissect(data)
@@ -144,7 +141,7 @@ def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile, bytes]:
         _check_size(image.size, anatomy.cost, limits)
         if anatomy.format == "PPM":
             pnm.spread(image, data)
-        return _header(anatomy, image), image, anatomy.picture
+        return _header(anatomy, image), image
 
 
 def meets_contract(header: Header) -> bool:

@@ -6,9 +6,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 from PIL.Image import Transpose
-from PIL.ImageFile import ImageFile
 
-from imagemill.images import jpeg
 from imagemill.images.header import Header, guarded, opened
 from imagemill.images.outcome import Limits, Unreadable
 
@@ -37,39 +35,19 @@ def read(
     The fourth byte that Pillow keeps with the three of a colour is 255, as ``measure`` relies on.
     Just before, ``before`` is told how many bytes of memory that takes at most.
     """
-    header, image, picture = opened(data, limits)
+    header, image = opened(data, limits)
     before(header.memory)
+    # A JPEG in one piece: libjpeg cannot wait for more of an arithmetic-coded scan. Of others some
+    # rows: less is put together a little at a time, and each of a TIFF's strips reads so much.
+    piece = len(data) if header.format == "JPEG" else _WIDEST_PIXEL * image.width
+    image.decodermaxblock = max(image.decodermaxblock, piece)
     with guarded(header.format):
-        pixels = _quickly(image, picture) or _convert(_loaded(image, header, len(data)), header)
+        image.load()
+        pixels = _convert(image, header)
     turn = _UPRIGHT.get(header.orientation)
     pixels = pixels.transpose(turn) if turn is not None else pixels
     pixels.info = {}
     return header, pixels
-
-
-def _quickly(image: ImageFile, picture: bytes) -> Image.Image | None:
-    """Return a JPEG's pixels as Pillow would, in nine tenths of the time; null where in doubt.
-
-    That is where libjpeg warns, and where a second copy of the pixels would take much memory.
-    """
-    small = image.width * image.height <= _COPIED
-    if image.format != "JPEG" or image.mode not in _STORED or not small:
-        return None
-    colours, raw = _STORED[image.mode]
-    try:
-        levels = simplejpeg.decode_jpeg(jpeg.ended(picture), colours)
-    except ValueError:
-        return None
-    return Image.frombytes(image.mode, image.size, levels, "raw", raw)
-
-
-def _loaded(image: ImageFile, header: Header, length: int) -> ImageFile:
-    # A JPEG in one piece: libjpeg cannot wait for more of an arithmetic-coded scan. Of others some
-    # rows: less is put together a little at a time, and each of a TIFF's strips reads so much.
-    piece = length if header.format == "JPEG" else _WIDEST_PIXEL * image.width
-    image.decodermaxblock = max(image.decodermaxblock, piece)
-    image.load()
-    return image
 
 
 def decode_ready(data: bytes, side: tuple[int, int], mode: str) -> Image.Image:
@@ -92,7 +70,6 @@ def decode_ready(data: bytes, side: tuple[int, int], mode: str) -> Image.Image:
 
 
 _COLOURSPACE = {"L": "GRAY", "RGB": "RGB"}
-_STORED = {"L": ("GRAY", "L"), "RGB": ("RGBA", "RGBX")}  # four bytes a colour, as Pillow keeps it
 
 
 def _convert(image: Image.Image, header: Header) -> Image.Image:
