@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 QUIET_INTERVAL = 60.0  # seconds between lines when there is no terminal
 
 
@@ -28,16 +25,23 @@ class Advance(Protocol):
 @contextmanager
 def progress(title: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show work on ``total`` units with counts, rate and time left where ``total`` is known."""
-    console = Console(stderr=True)
-    # With FORCE_COLOR, which Jupyter and CI services set, rich takes anything for a terminal.
-    terminal = console.is_terminal and sys.stderr.isatty()
-    shown = _bar(console, title, total, unit) if terminal else _lines(title, total, unit)
-    with shown as advance:
+    # Asked first: with FORCE_COLOR, which Jupyter and CI services set, rich takes anything for one.
+    with (_bar if sys.stderr.isatty() else _lines)(title, total, unit) as advance:
         yield advance
 
 
 @contextmanager
-def _bar(console: Console, title: str, total: int | None, unit: str) -> Iterator[Advance]:
+def _bar(title: str, total: int | None, unit: str) -> Iterator[Advance]:
+    # Here, because the import takes 20 ms, which all workers of all stages would wait for.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,7 +50,7 @@ def _bar(console: Console, title: str, total: int | None, unit: str) -> Iterator
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=total, rate="")
         started = time.monotonic()
         done = 0
