@@ -27,6 +27,22 @@ def test_export_of_what_is_not_built_says_how_to_get_it(project: Project, tmp_pa
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("pet", "params.yaml lists no dataset pet; did you mean pets?"),
+        ("pakage@pets", "no stage pakage; did you mean package?"),
+    ],
+)
+def test_a_target_that_is_not_there_is_told_before_anything_is_built(
+    project: Project, target: str, said: str
+) -> None:
+    done = project.run("imagemill", "build", target, check=False)
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert "Running stage" not in done.stdout
+
+
 LOCK = """\
 schema: '2.0'
 stages:

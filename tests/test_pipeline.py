@@ -147,7 +147,7 @@ def test_a_build_killed_at_random_moments_ends_as_if_undisturbed(
         change_something(tracked.root / "pets", kill)
         print(tracked.run("imagemill", "heal").stdout, end="")
         kill_a_build(tracked, random.uniform(0.3, 9), everything=kill % 2 == 0)
-    tracked.run("imagemill", "build")
+    tracked.run("imagemill", "build", "pets")
     assert repro(tracked) == {"scan@pets"}
     assert tracked.files() == from_nothing(tracked, tmp_path).files()
 

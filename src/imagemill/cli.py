@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from imagemill.config import load
 from imagemill.config.project import Project
-from imagemill.errors import BuildError
+from imagemill.errors import BuildError, ConfigError, suggest
 from imagemill.files import DVC_LOCK
 from imagemill.progress import say
 from imagemill.stage import reported
@@ -28,7 +30,8 @@ app = typer.Typer(
 @app.command()
 def build(
     targets: Annotated[
-        list[str] | None, typer.Argument(help="DVC targets, such as package@solar; default: all.")
+        list[str] | None,
+        typer.Argument(help="Datasets, or stages such as package@solar; default: every dataset."),
     ] = None,
 ) -> None:
     """Mend what a killed build left behind, run `dvc repro`, and say what came of it."""
@@ -286,15 +289,31 @@ def _build(targets: list[str]) -> None:
 
     root = Path.cwd()
     heal.heal(root)
+    datasets = Project(root).datasets()
+    stages = [each for target in targets for each in _stages(root, target, datasets)]
     before = _built(root)
-    if subprocess.run([_dvc(), "repro", *targets], check=False).returncode:
+    if subprocess.run([_dvc(), "repro", *stages], check=False).returncode:
         raise BuildError("the build stopped; the message above says why and where")
     changed = sorted(name for name, outs in _built(root).items() if before.get(name) != outs)
-    say(f"\nRebuilt: {', '.join(changed) if changed else 'nothing; every dataset is up to date'}")
-    for dataset in Project(root).datasets():
+    say(f"\nRebuilt: {', '.join(changed) if changed else 'nothing; everything is up to date'}")
+    wanted = {stage.partition("@")[2] for stage in stages} or datasets
+    for dataset in filter(wanted.__contains__, datasets):
         page = Path("data") / dataset / "report" / "index.html"
         if (root / page).exists():
             say(f"  look at {page}")
+
+
+def _stages(root: Path, target: str, datasets: Iterable[str]) -> list[str]:
+    """Return the stages that a target of ``build`` stands for: all of a dataset, or itself."""
+    names = list(load(root / "dvc.yaml")["stages"])
+    stage, _, dataset = target.rpartition("@")
+    if dataset not in datasets:
+        raise ConfigError(
+            f"build: {target}: params.yaml lists no dataset {dataset}{suggest(dataset, datasets)}"
+        )
+    if stage and stage not in names:
+        raise ConfigError(f"build: {target}: no stage {stage}{suggest(stage, names)}")
+    return [target] if stage else [f"{name}@{dataset}" for name in names]
 
 
 def _init(name: str, address: str) -> None:
@@ -302,7 +321,7 @@ def _init(name: str, address: str) -> None:
 
     say(scaffold.init(name, address, Path.cwd()))
     say(f"Written to conf/dataset/{name}.yaml and entered in params.yaml.")
-    say(f"Read it, then build it: dvc repro report@{name}")
+    say(f"Read it, then build it: imagemill build {name}")
 
 
 def _dvc() -> str:
