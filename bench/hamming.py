@@ -19,18 +19,14 @@ import polars as pl
 from xxhash import xxh3_128_digest
 
 from imagemill import match
+from imagemill.config import load
 from imagemill.engine import Engine, processes
 from imagemill.match import hamming
 from imagemill.tables import COLOURS_SIDE, EMBEDDINGS, FACTS, KEYPOINTS, THUMB_SIDE
 
 CONFIG = match.Config(
-    radius=8,
-    keypoint_radius=4,
-    min_colours=0.95,
-    min_similarity=0.95,
-    min_score=0.815,
-    min_texture=6.0,
-    calibration={"file": None, "embedder": None, "keypoints": None},
+    **load(Path("conf/match/default.yaml"))
+    | {"calibration": {"file": None, "embedder": None, "keypoints": None}}
 )
 SIDES = {"width": 500, "height": 400}
 PART = 2000  # hashes that the peer compares with all
