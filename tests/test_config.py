@@ -194,3 +194,24 @@ def test_what_is_written_is_what_a_stage_reads(project: Built, tmp_path: Path) -
 
 def test_a_resolved_config_knows_no_path_of_the_machine(project: Built) -> None:
     assert str(project.root) not in yaml.safe_dump(resolve(project))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("engine.workers=0", r"engine\.workers: must be 1 or more, or null .*; got 0"),
+        ("engine.workers=1.5", r"engine\.workers: .*; got 1\.5"),
+        ("engine.workers=many", r"engine\.workers: .*; got 'many'"),
+        ("engine.ahead=-1", r"engine\.ahead: must be 1 or more; got -1"),
+        ("engine.ahead=null", r"engine\.ahead: must be 1 or more; got None"),
+        ("engine=dsk", r"IMAGEMILL_ENGINE: .*engine/dsk"),
+    ],
+)
+def test_an_engine_that_could_not_work_is_refused(override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compose.runtime(Path("conf"), [override])
+
+
+@pytest.mark.parametrize("override", ["engine.workers=null", "engine.workers=3", "engine=inline"])
+def test_an_engine_may_have_workers_one_a_core_or_none(override: str) -> None:
+    assert compose.runtime(Path("conf"), [override]).engine.ahead >= 1

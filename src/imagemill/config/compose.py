@@ -43,9 +43,19 @@ def runtime(conf: Path, overrides: list[str]) -> DictConfig:
     """Compose ``conf/runtime.yaml``: how to work, which never changes a result."""
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
         try:
-            return compose("runtime", overrides=overrides)
+            composed = compose("runtime", overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"IMAGEMILL_ENGINE: {first_line(error)}") from error
+    _refuse_none_at_work(composed.engine)
+    return composed
+
+
+def _refuse_none_at_work(engine: DictConfig) -> None:
+    for key, least in (("workers", "1 or more, or null for one a core"), ("ahead", "1 or more")):
+        given = engine.get(key, 1)
+        free = given is None and key == "workers"
+        if not free and (type(given) is not int or given < 1):
+            raise ConfigError(f"IMAGEMILL_ENGINE: engine.{key}: must be {least}; got {given!r}")
 
 
 def _compose(project: Project, dataset: str, overrides: list[str]) -> DictConfig:
