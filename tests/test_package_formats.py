@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import struct
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagemill.package import shards
+from imagemill.package import checksums, shards
 from imagemill.tables import CONTENTS
 from tests import draw, make
 from tests.packaging import ALL, SHARDS, STANDARD, TRANSFORMS, Build, Sample, photos
@@ -190,25 +191,30 @@ def test_every_format_describes_itself_in_croissant_that_mlcroissant_reads(build
         assert member.decode() in CONTENTS.read(build.out / name)["member"].to_list()
 
 
-def test_checksums_are_those_of_sha256sum(build):
-    import subprocess
+def checked(folder: Path) -> set[str]:
+    """What ``sha256sum`` checks in a folder, all of it right."""
+    command = ["sha256sum", "-c", "--strict", "checksums.txt"]
+    said = subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout.decode()
+    return {line.rpartition(":")[0] for line in said.rstrip("\n").split("\n")}
 
+
+def test_checksums_are_those_of_sha256sum(build):
     build.write(mixed(), **ALL)
     for name in ALL:
-        said = subprocess.run(
-            ["sha256sum", "-c", "--strict", "checksums.txt"],
-            cwd=build.out / name,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        checked = {line.split(":")[0] for line in said.stdout.splitlines()}
-        there = {
-            path.relative_to(build.out / name).as_posix()
-            for path in (build.out / name).rglob("*")
-            if path.is_file()
-        }
-        assert checked == there - {"checksums.txt"}
+        folder = build.out / name
+        there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        assert checked(folder) == there - {"checksums.txt"}
+
+
+def test_checksums_take_any_name_that_a_label_may_have(build):
+    labels = ("a\u2028b", "c\x85d", "Кот", "it's: 100 %")
+    rows = [{**row, "label": labels[n % 4]} for n, row in enumerate(mixed(8))]
+    build.write(rows, imagefolder={**ALL["imagefolder"], "unpacked": True})
+    folder = build.out / "imagefolder"
+    before = checked(folder)
+    (folder / "later.json").write_text("{}")
+    checksums.add(folder, ("later.json",))
+    assert checked(folder) == before | {"later.json"}
 
 
 AUGMENT = {**STANDARD, "multiplier": 3}

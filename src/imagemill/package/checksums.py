@@ -32,14 +32,15 @@ def write(folder: Path, known: Mapping[str, str | None]) -> None:
 
 def add(folder: Path, names: tuple[str, ...]) -> None:
     """Say also the checksums of ``names``, files that were put into ``folder`` later."""
-    lines = (folder / FILE).read_text().splitlines()
+    # Not by ``splitlines``, which ends a line at more than "\n": names may have all of those.
+    lines = (folder / FILE).read_text("utf-8").rstrip("\n").split("\n")
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     _put(folder, sums | {name: _sum(folder, name) for name in names})
 
 
 def _put(folder: Path, sums: Mapping[str, str]) -> None:
     with replacing(folder / FILE) as part:
-        part.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+        part.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)), "utf-8")
 
 
 def _names(folder: Path) -> Iterator[str]:
