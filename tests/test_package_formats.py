@@ -126,6 +126,30 @@ def test_a_format_gives_every_image_once_under_its_label_to_readers_of_others(bu
         assert dict(found) == expected(rows, split)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {None: "train"},
+        {"train": "train", None: "unsplit"},
+        {"train": "train", "train x": "train_x", "train-x": "train_x_", "query[1]": "query_1_"},
+        {"test": "test", "test2": "test2", "val": "val", ".gallery": "_gallery"},
+    ],
+    ids=lambda named: ", ".join(map(str, named)),
+)
+def test_datasets_loads_every_split_whatever_its_name(build, named):
+    import datasets
+
+    given = sorted(named, key=str)
+    rows = [{**row, "split": given[n % len(given)]} for n, row in enumerate(mixed(24))]
+    build.write(rows, parquet=SHARDS)
+    loaded = datasets.load_dataset(str(build.out / "parquet"), cache_dir=str(build.root / "cache"))
+    found = {name: Counter(split["sample"]) for name, split in loaded.items()}
+    assert found == {
+        name: Counter(f"album/{row['key']}" for row in rows if row["split"] == split)
+        for split, name in named.items()
+    }
+
+
 @pytest.mark.parametrize("name", ["mds", "litdata"])
 def test_a_format_of_streaming_trainers_is_laid_out_as_its_library_has_it(build, name):
     rows = mixed()

@@ -1,11 +1,12 @@
-"""Parquet as Hugging Face's ``datasets`` has it: ``<split>-<shard>.parquet``.
+"""Parquet as Hugging Face's ``datasets`` has it: ``<split>-<shard>.parquet``, and ``README.md``.
 
 ``image`` is a struct of the file's bytes and path, ``label`` an integer; the features, with the
-names of the classes, stand in the schema's metadata, so that ``load_dataset`` needs nothing else.
-``sample`` and ``copy`` say where a row is from.
+names of the classes, stand in the schema's metadata. ``sample`` and ``copy`` say where a row is
+from. ``README.md`` says which files are of which split: ``load_dataset`` would guess by names.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import islice
@@ -22,7 +23,10 @@ from imagemill.package import shards, webdataset
 from imagemill.package.checksums import Files
 from imagemill.package.labels import Lot
 from imagemill.package.renditions import Shelf
-from imagemill.package.shards import Read, Shard
+from imagemill.package.shards import NEXT, Read, Shard
+
+README = "README.md"
+UNDIVIDED = "all"  # the part of images without a split; ``datasets`` has it for all splits together
 
 ROWS = 100  # of a row group: what has to be read to see one image, as ``datasets`` writes it
 
@@ -105,7 +109,31 @@ def write(
     writer = Shards(lot.labels)
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(map(_flat, plan), writer, shelf, out, engine)
-    return listed, written.files()
+    card = out / NEXT / README
+    card.parent.mkdir(exist_ok=True)
+    card.write_text(_card(listed["part"].unique().sort().to_list()), "utf-8")
+    return listed, written.files() | {README: None}
+
+
+def _card(parts: Sequence[str]) -> str:
+    """Return the head of a card on the hub, which says where each split is."""
+    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for part, split in zip(parts, _splits(parts), strict=True):
+        shards_of_it = re.sub(r"[^\w. -]", "?", part) + "-" + "?" * shards.NAME + ".parquet"
+        lines += [f"  - split: {json.dumps(split)}", f"    path: {json.dumps(shards_of_it)}"]
+    return "\n".join([*lines, "---", ""])
+
+
+def _splits(parts: Sequence[str]) -> list[str]:
+    """Return names of splits that ``datasets`` takes: letters, digits, ``_``, and not ``all``."""
+    undivided = "unsplit" if len(parts) > 1 else "train"  # as ``datasets`` calls what has no splits
+    found: list[str] = []
+    for part in parts:
+        name = undivided if part == UNDIVIDED else re.sub(r"\W", "_", part)
+        while name in found:
+            name += "_"
+        found.append(name)
+    return found
 
 
 def _flat(shard: tuple[str, pl.DataFrame]) -> tuple[str, pl.DataFrame]:

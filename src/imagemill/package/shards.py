@@ -24,6 +24,7 @@ from imagemill.package.checksums import Files
 from imagemill.package.renditions import AT_ONCE, PLACE, Place, Shelf, values
 
 LEAST, MOST = 1 / 8, 8  # times the average, as for packs
+NAME = 20  # hex digits of a shard's name
 NEXT = ".next"  # folder of what is being written, beside what is there
 
 INDEX: dict[str, Any] = {
@@ -166,7 +167,7 @@ def planned(
 
 def _name(rows: pl.DataFrame, writer: Writer) -> str:
     text = rows.select(pl.struct("member", "packaged", *writer.columns).struct.json_encode())
-    return sha256("\n".join(text.to_series()).encode()).hexdigest()[:20]
+    return sha256("\n".join(text.to_series()).encode()).hexdigest()[:NAME]
 
 
 def write(plan: Plan, writer: Writer, shelf: Shelf, out: Path, engine: Engine) -> Written:
