@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from PIL import Image
 
 import imagemill
 from imagemill.errors import BuildError
-from imagemill.readers import LabelsChanged, PackageError
+from imagemill.readers import LabelsChanged, PackageError, extents, hdf5, parquet
 from imagemill.readers.pixels import Look
 from tests import make
 from tests.crops import photographs
+from tests.packaging import Build
 from tests.training import COUNT, FORMATS, NAMES, SIDE, built, by_sample, pixels, rows
 
 
@@ -240,6 +242,32 @@ def test_a_package_that_is_built_anew_is_never_read_with_old_places(tmp_path, na
         os.utime(file, ns=(1, 1))
     with pytest.raises(PackageError, match="has changed since"):
         package.take([0])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_where_rows_are_from_is_never_read_of_another_build(tmp_path, name):
+    build = Build(tmp_path)
+    path = build.out / next(iter(FORMATS[name]))
+    build.write(rows()[:60], **FORMATS[name])
+    package, known = imagemill.open(path), imagemill.open(path)
+    samples = known.samples
+    build.write(rows()[20:], **FORMATS[name])
+    with pytest.raises(PackageError, match=r"has changed since|is gone since"):
+        package.samples  # noqa: B018 (it is read now)
+    assert known.samples == samples
+
+
+@pytest.mark.parametrize("name", ["folders", "parquet", "hdf5 gzip"])
+def test_threads_read_one_package_at_once(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(extents, "MOST", 2)
+    monkeypatch.setattr(parquet, "HELD", 1)
+    monkeypatch.setattr(hdf5, "HELD", 1)
+    package = imagemill.open(built(tmp_path, name))
+    known = [item.image.tobytes() for item in package]
+    order = np.random.RandomState(0).randint(0, COUNT, 3000).tolist()
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda row: package[row].image.tobytes(), order))
+    assert found == [known[row] for row in order]
 
 
 @pytest.mark.parametrize("name", ["mds", "webdataset", "imagefolder"])

@@ -31,6 +31,40 @@ def stamp(handle: int | Path) -> Stamp:
     return said.st_size, said.st_mtime_ns
 
 
+def check(path: Path, said: Stamp) -> None:
+    """Raise ``PackageError`` where a file is gone, or another than when it was opened."""
+    try:
+        now = stamp(path)
+    except FileNotFoundError as error:
+        raise _gone(path) from error
+    if now != said:
+        raise _changed(path)
+
+
+def _gone(path: object) -> PackageError:
+    return PackageError(
+        f"{path} is gone since the package was opened; open it again, or fetch it anew."
+    )
+
+
+def _changed(path: object) -> PackageError:
+    return PackageError(
+        f"{path} has changed since the package was opened; rows may be others now. Open it again."
+    )
+
+
+class _Opened:
+    """An open file, closed when nobody reads it any more: a thread may, while others close it."""
+
+    def __init__(self, path: str) -> None:
+        self.handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # The name ``os`` may be gone when the interpreter ends.
+        if "handle" in self.__dict__:
+            close(self.handle)
+
+
 class Extents(Files):
     """For each row a file of ``paths``, the offset of its first byte, and its length.
 
@@ -51,18 +85,13 @@ class Extents(Files):
         self.offset = offset.astype(np.int64)
         self.length = length.astype(np.int64)
         self._stamps = stamps
-        self._open: OrderedDict[int, int] = OrderedDict()
+        self._open: OrderedDict[int, _Opened] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.file)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict()}
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        # The name ``os`` may be gone when the interpreter ends.
-        for handle in self.__dict__.get("_open", {}).values():
-            close(handle)
 
     def taken(self, rows: Rows) -> "Extents":
         """Return these rows, in this order."""
@@ -104,7 +133,8 @@ class Extents(Files):
         offsets, lengths = self.offset[rows].tolist(), self.length[rows].tolist()
         begin, end = offsets[0], offsets[-1] + lengths[-1]
         number = int(self.file[rows[0]])
-        data = os.pread(self._handle(number), end - begin, begin)
+        file = self._file(number)
+        data = os.pread(file.handle, end - begin, begin)
         if len(data) != end - begin:
             raise self._short(number)
         if len(offsets) == 1:
@@ -124,32 +154,27 @@ class Extents(Files):
         for first, last in pairwise(cuts) if len(rows) else ():
             number = int(self.file[rows[first]])
             part = flat[first * each : last * each]
-            if os.preadv(self._handle(number), [part], int(self.offset[rows[first]])) != len(part):
+            file = self._file(number)
+            if os.preadv(file.handle, [part], int(self.offset[rows[first]])) != len(part):
                 raise self._short(number)
 
-    def _handle(self, number: int) -> int:
-        if number not in self._open:
-            if len(self._open) >= MOST:
-                os.close(self._open.popitem(last=False)[1])
-            self._open[number] = self._opened(number)
-        self._open.move_to_end(number)
-        return self._open[number]
+    def _file(self, number: int) -> _Opened:
+        """Return an open file, and remember it as the last that was asked for."""
+        found = self._open.pop(number, None) or self._opened(number)
+        self._open[number] = found
+        if len(self._open) > MOST:
+            self._open.popitem(last=False)
+        return found
 
-    def _opened(self, number: int) -> int:
+    def _opened(self, number: int) -> _Opened:
         path = self.paths[number]
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            found = _Opened(path)
         except FileNotFoundError as error:
-            raise PackageError(
-                f"{path} is gone since the package was opened; open it again, or fetch it anew."
-            ) from error
-        if self._stamps is not None and stamp(handle) != self._stamps[number]:
-            os.close(handle)
-            raise PackageError(
-                f"{path} has changed since the package was opened; rows may be others now. "
-                "Open it again."
-            )
-        return handle
+            raise _gone(path) from error
+        if self._stamps is not None and stamp(found.handle) != self._stamps[number]:
+            raise _changed(path)
+        return found
 
     def _short(self, number: int) -> PackageError:
         return PackageError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imagemill.readers.contents import Contents, Pixels, Provenance, Rows, in_order, ranges
 from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Extents, Stamp, stamp
+from imagemill.readers.extents import Extents, Stamp, check, stamp
 
 Shape = tuple[int, int, int]
 
@@ -60,18 +60,11 @@ class _Samples:
     splits: tuple[str, ...]
 
     def __call__(self) -> Provenance:
-        _check(self.path, self.said)
+        check(self.path, self.said)
         with h5py.File(self.path, "r") as file:
             names = [name.decode() for split in self.splits for name in file[f"{split}_samples"][:]]
             copies = [file[f"{split}_copies"][:].astype(np.int32) for split in self.splits]
         return names, np.concatenate(copies)
-
-
-def _check(path: Path, said: Stamp) -> None:
-    if stamp(path) != said:
-        raise PackageError(
-            f"{path} has changed since it was opened; rows may be others now. Open it again."
-        )
 
 
 def _encoded(path: Path, said: Stamp, file: h5py.File, splits: list[str]) -> Extents:
@@ -185,17 +178,18 @@ class Packed(Pixels):
 
     def _chunk(self, part: int, number: int) -> NDArray[np.uint8]:
         key = part, number
-        if key not in self._held:
-            if len(self._held) >= HELD:
-                self._held.popitem(last=False)
+        found = self._held.pop(key, None)  # nothing that a thread beside could take away meanwhile
+        if found is None:
             first = number * self._step
-            self._held[key] = self._opened()[self._names[part]][first : first + self._step]
-        self._held.move_to_end(key)
-        return self._held[key]
+            found = self._opened()[self._names[part]][first : first + self._step]
+        self._held[key] = found
+        if len(self._held) > HELD:
+            self._held.popitem(last=False)
+        return found
 
     def _opened(self) -> h5py.File:
         """Return the file, opened by this process: HDF5's state does not survive a fork."""
         if self._file is None or self._file[0] != os.getpid():
-            _check(self._path, self._said)
+            check(self._path, self._said)
             self._file = os.getpid(), h5py.File(self._path, "r")
         return self._file[1]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imagemill.readers.contents import Contents, Provenance, in_order, ranges
 from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Extents
+from imagemill.readers.extents import Extents, Stamp, check, stamp
 
 FILE = "manifest.parquet"
 LABELS = "labels.json"
@@ -51,6 +51,12 @@ def columns(folder: Path, *names: str) -> list[Any]:
     with arrow("pyarrow.parquet", path).ParquetFile(path) as file:
         table = file.read(list(names))
     return [table.column(name) for name in names]
+
+
+def seen(folder: Path) -> Stamp | None:
+    """Return what tells the manifest from another; null where there is none."""
+    path = folder / FILE
+    return stamp(path) if path.exists() else None
 
 
 def integers(column: Any) -> NDArray[np.int64]:
@@ -100,7 +106,7 @@ def contents(form: str, folder: Path, table: Table, extents: Extents) -> Content
     known = names(folder) or dict(sorted(zip(table.classes.tolist(), table.labels, strict=True)))
     files = extents.taken(rows)
     labels = table.classes[rows]
-    return Contents(form, files, labels, known, splits, InOrder(folder, rows))
+    return Contents(form, files, labels, known, splits, InOrder(folder, rows, seen(folder)))
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,12 @@ class InOrder:
 
     folder: Path
     rows: NDArray[np.int64]
+    said: Stamp | None
 
     def __call__(self) -> Provenance:
-        """Read it."""
+        """Read it. Raises ``PackageError`` where it has changed since the package was opened."""
+        if self.said is not None:
+            check(self.folder / FILE, self.said)
         sample, copy = columns(self.folder, "sample", "copy")
         said = sample.to_pylist()
         return [said[row] for row in self.rows.tolist()], integers(copy)[self.rows].astype(np.int32)
@@ -124,10 +133,13 @@ class ByMember:
     folder: Path
     members: Any
     """Gives the names, when they are needed."""
+    said: Stamp | None
 
     def __call__(self) -> Provenance:
         """Read it; samples are members' names where there is no manifest, or no pyarrow."""
         named: list[str] = self.members()
+        if self.said is not None:
+            check(self.folder / FILE, self.said)
         try:
             member, sample, copy = columns(self.folder, "member", "sample", "copy")
         except PackageError:  # then a member's name is all that is known

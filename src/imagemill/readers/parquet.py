@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 
 from imagemill.readers import manifest
 from imagemill.readers.contents import Contents, Files, Provenance, Rows, in_order, ranges
-from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Stamp, stamp
+from imagemill.readers.extents import Stamp, check, stamp
 
-HELD = 8  # row groups that a process remembers
+HELD = 8  # row groups that a thread remembers, and files that it has open
 
 
 def opened(folder: Path) -> Contents:
@@ -36,7 +36,7 @@ def opened(folder: Path) -> Contents:
         counts[split_of[path]] += len(labels[-1])
     names = dict(enumerate(said["info"]["features"]["label"]["names"]))
     files = Groups(paths, np.array(groups, np.int64).reshape(-1, 3))
-    where = _Columns(tuple(paths))
+    where = _Columns(tuple(paths), tuple(files.stamps))
     return Contents("parquet", files, np.concatenate(labels), names, ranges(counts), where)
 
 
@@ -45,8 +45,11 @@ class _Columns:
     """Reads where the rows are from."""
 
     paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
 
     def __call__(self) -> Provenance:
+        for path, said in zip(self.paths, self.stamps, strict=True):
+            check(path, said)
         pq = manifest.arrow("pyarrow.parquet", self.paths[0])
         tables = [pq.ParquetFile(path).read(["sample", "copy"]) for path in self.paths]
         names = [name for table in tables for name in table.column("sample").to_pylist()]
@@ -54,22 +57,32 @@ class _Columns:
         return names, np.concatenate(copies).astype(np.int32)
 
 
+class _Own(threading.local):
+    """What a thread of a process has open and remembers."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.files: dict[int, Any] = {}
+        self.held: OrderedDict[int, Any] = OrderedDict()
+
+
 class Groups(Files):
     """Images in row groups; ``groups`` has file, number in the file, and rows of each."""
 
     def __init__(self, paths: list[Path], groups: NDArray[np.int64]) -> None:
         self._paths, self._groups = paths, groups
-        self._stamps: list[Stamp] = [stamp(path) for path in paths]
+        self.stamps: list[Stamp] = [stamp(path) for path in paths]
         self._ends = np.cumsum(groups[:, 2])
-        self._pid = 0
-        self._files: dict[int, Any] = {}
-        self._held: OrderedDict[int, Any] = OrderedDict()
+        self._own = _Own()
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pid": 0, "_files": {}, "_held": OrderedDict()}
+        return {name: value for name, value in self.__dict__.items() if name != "_own"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {**state, "_own": _Own()}
 
     def starts(self) -> Rows:
         """Return the first row of each row group."""
@@ -90,28 +103,25 @@ class Groups(Files):
         return found
 
     def _group(self, number: int) -> Any:
-        if self._pid != os.getpid():  # Arrow's threads and files are the parent's
-            self._pid, self._files = os.getpid(), {}
-            self._held.clear()
-        if number not in self._held:
-            if len(self._held) >= HELD:
-                self._held.popitem(last=False)
+        if self._own.pid != os.getpid():  # Arrow's files are the parent's
+            self._own = _Own()
+        held = self._own.held
+        if number not in held:
+            if len(held) >= HELD:
+                held.popitem(last=False)
             shard, group, _ = self._groups[number].tolist()
             table = self._file(shard).read_row_group(group, ["image.bytes"], use_threads=False)
             image = table.column("image").combine_chunks()
-            self._held[number] = image.field("bytes")
-        self._held.move_to_end(number)
-        return self._held[number]
+            held[number] = image.field("bytes")
+        held.move_to_end(number)
+        return held[number]
 
     def _file(self, shard: int) -> Any:
-        if shard not in self._files:
+        files = self._own.files
+        if shard not in files:
             path = self._paths[shard]
-            if stamp(path) != self._stamps[shard]:
-                raise PackageError(
-                    f"{path} has changed since the package was opened; rows may be others now. "
-                    "Open it again."
-                )
-            if len(self._files) >= HELD:
-                self._files.clear()
-            self._files[shard] = manifest.arrow("pyarrow.parquet", path).ParquetFile(path)
-        return self._files[shard]
+            check(path, self.stamps[shard])
+            if len(files) >= HELD:
+                files.clear()
+            files[shard] = manifest.arrow("pyarrow.parquet", path).ParquetFile(path)
+        return files[shard]

@@ -12,7 +12,7 @@ import numpy as np
 from imagemill.readers import manifest
 from imagemill.readers.contents import Contents, Provenance, in_order, ranges
 from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Extents, stamp
+from imagemill.readers.extents import Extents, Stamp, check, stamp
 
 INDEX = "index.json"
 RECORD, OFFSETS = "train.rec", "train.idx"
@@ -70,8 +70,11 @@ class _Names:
 
     form: str
     paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
 
     def __call__(self) -> Provenance:
+        for path, stamped in zip(self.paths, self.stamps, strict=True):
+            check(path, stamped)
         found = [row for path in self.paths for row in scanned(path, self.form)]
         return [row[3] for row in found], np.array([row[4] for row in found], np.int32)
 
@@ -106,10 +109,15 @@ def opened(folder: Path, form: str) -> Contents:
             rows += [(len(paths) - 1, *found[:3]) for found in scanned(path, form)]
         counts[split] = len(rows) - before
     file, offset, length, labels = np.array(rows, np.int64).reshape(-1, 4).T
-    files = Extents(paths, file, offset, length, [stamp(path) for path in paths])
+    stamps = [stamp(path) for path in paths]
+    files = Extents(paths, file, offset, length, stamps)
     names = manifest.names(folder) or {n: str(n) for n in np.unique(labels).tolist()}
-    said = _Names(form, tuple(paths))
-    where = manifest.ByMember(folder, said.members) if form == "recordio" else said
+    said = _Names(form, tuple(paths), tuple(stamps))
+    where = (
+        manifest.ByMember(folder, said.members, manifest.seen(folder))
+        if form == "recordio"
+        else said
+    )
     return Contents(form, files, labels, names, ranges(counts), where)
 
 

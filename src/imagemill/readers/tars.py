@@ -15,7 +15,7 @@ from imagemill.packs import BLOCK, Member
 from imagemill.readers import manifest
 from imagemill.readers.contents import Contents, in_order, ranges
 from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Extents, stamp
+from imagemill.readers.extents import Extents, Stamp, check, stamp
 
 CLASS = ".cls"
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]|^\.*$")
@@ -92,7 +92,7 @@ def webdataset(folder: Path) -> Contents:
     # Without a list of labels the folder in a sample's key, which is the label made safe.
     names = manifest.names(folder) or {n: key.split("/")[-2] for n, key in sorted(first.items())}
     files = Extents(paths, file, start, size, stamps)
-    where = manifest.ByMember(folder, _Keys(tuple(paths)))
+    where = manifest.ByMember(folder, _Keys(tuple(paths), tuple(stamps)), manifest.seen(folder))
     return Contents("webdataset", files, numbers, names, ranges(counts), where)
 
 
@@ -111,8 +111,11 @@ class _Keys:
     """Names of the images in shards."""
 
     paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
 
     def __call__(self) -> list[str]:
+        for path, said in zip(self.paths, self.stamps, strict=True):
+            check(path, said)
         return [name for path in self.paths for name, *_ in _pairs(path)]
 
 
@@ -146,7 +149,9 @@ def _told_by_names(folder: Path, form: str, paths: list[Path]) -> Contents:
     labels = np.array([numbers[label] for _, label in parts], np.int64)[rows]
     counts = {split: sum(each == split for each, _ in parts) for split in splits}
     files = Extents(paths, file, offset, length, [stamp(path) for path in paths])
-    said = manifest.ByMember(folder, _Named(tuple(found[row][0] for row in rows)))
+    said = manifest.ByMember(
+        folder, _Named(tuple(found[row][0] for row in rows)), manifest.seen(folder)
+    )
     return Contents(form, files, labels, names, ranges(counts), said)
 
 
