@@ -73,6 +73,17 @@ def test_rows_are_read_in_any_order_and_again(packages, name):
         package[len(package)]
 
 
+def test_rows_are_chosen_by_a_list_a_slice_or_a_mask(packages):
+    package = imagemill.open(packages["hdf5"])
+    zeros = package.labels == 0
+    assert len(package[zeros]) == len(package.take(zeros)) == np.count_nonzero(zeros)
+    assert {item.label for item in package.take(zeros)} == {0}
+    assert len(package[[]]) == len(package.take([])) == 0
+    assert package[[]].counts == dict.fromkeys(NAMES.values(), 0)
+    assert package[::-2].samples == package.samples[::-2]
+    assert package[np.int32(-3)].label == package.labels[-3]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_package_that_was_sent_to_another_process_reads_the_same(packages, name):
     package = imagemill.open(packages[name])

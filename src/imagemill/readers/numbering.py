@@ -35,13 +35,12 @@ def _pair(key: object, value: object) -> tuple[int, str]:
     """Return number and label; JSON has made text of a number that is a key."""
     if isinstance(key, str) and isinstance(value, int):
         return value, key
-    try:
-        return int(str(key)), str(value)
-    except ValueError as error:
+    if not str(key).isdecimal():
         raise PackageError(
             f"labels: {key!r}: {value!r} is no number with a label. Give package.label_map as it "
             "was at training: {0: 'dress', 1: 'hat'}, or a list of labels."
-        ) from error
+        )
+    return int(str(key)), str(value)
 
 
 def told(lines: Sequence[str], where: object) -> str:

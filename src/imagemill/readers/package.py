@@ -114,7 +114,13 @@ class Package:
             return next(iter(self._items(self.rows[[int(key)]])))
         if isinstance(key, str):
             return self._split(key)
-        return replace(self, rows=self.rows[key if isinstance(key, slice) else np.asarray(key)])
+        return replace(self, rows=self.rows[key] if isinstance(key, slice) else self._of(key))
+
+    def _of(self, key: Any) -> Rows:
+        """Return the rows that a list of numbers names, or a mask."""
+        found = np.asarray(key)
+        rows: Rows = self.rows[found if found.size else found.astype(np.int64)]
+        return rows
 
     def _split(self, name: str) -> "Package":
         if name not in self.contents.splits:
@@ -133,7 +139,7 @@ class Package:
 
     def take(self, rows: Sequence[int] | NDArray[Any]) -> list[Item]:
         """Return items of any rows, in any order, also several times."""
-        return list(self._items(self.rows[np.asarray(rows, np.int64)]))
+        return list(self._items(self._of(rows)))
 
     def sample(self, count: int = 25, seed: int | None = None) -> list[Item]:
         """Return random items, each at most once; the same ones for the same ``seed``."""
