@@ -1,5 +1,6 @@
 """PyTorch reads a package: every row once, alike for any workers, also where they are killed."""
 
+import copy
 import os
 import random
 import signal
@@ -112,6 +113,9 @@ def test_images_of_several_sizes_are_refused_with_what_to_do(tmp_path, workers):
     with pytest.raises(PackageError, match=r"give size=|Give size="):
         list(loader)
     assert sum(len(images) for images, _ in Loader(path, BATCH, size=(20, 20))) == 40
+    with pytest.raises(PackageError, match="give size="):
+        list(DataLoader(Dataset(path), BATCH, collate_fn=collate))
+    assert len(list(DataLoader(Dataset(path), BATCH, collate_fn=list))) == 5
     image, _ = Dataset(path)[3]
     assert image.shape[0] == 3
 
@@ -207,6 +211,30 @@ def test_ranks_read_shards_of_their_own(webdataset):
         order = loader.order.positions(0, COUNT, begins)
         touched.append(set(np.searchsorted(begins, order, side="right").tolist()))
     assert sum(map(len, touched)) <= len(begins) + 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch_size": 0}, "batch_size=0 must be a whole number, 1 or more"),
+        ({"batch_size": 2.5}, r"batch_size=2\.5 must be a whole number"),
+        ({"workers": -1}, "workers=-1 must be a whole number, 0 or more"),
+        ({"seed": -1}, "seed=-1 must be"),
+        ({"seed": None}, "seed=None must be"),
+        ({"mode": "RGBA"}, "mode='RGBA' is none of 'L', 'RGB'"),
+        ({"size": 224}, r"size=224 must be \(height, width\)"),
+        ({"size": (0, 5)}, r"size=\(0, 5\) must be"),
+        ({"shuffle": "files"}, "shuffle='files' is none of"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(webdataset, settings, said):
+    with pytest.raises(PackageError, match=said):
+        Loader(webdataset, **{"batch_size": BATCH, **settings})
+
+
+@pytest.mark.parametrize("shuffle", [False, True, "shards"])
+def test_a_part_without_rows_has_no_batches(webdataset, shuffle):
+    assert list(Loader(webdataset[:0], BATCH, shuffle=shuffle)) == []
 
 
 def test_ranks_that_are_none_are_refused(webdataset):
@@ -402,6 +430,27 @@ def test_the_iterable_dataset_gives_the_loaders_batches_in_dataloader(webdataset
     assert same(list(loader), list(plain))
     dataset.set_epoch(1)
     assert same(list(loader), list(plain))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_that_persist_hear_of_the_next_epoch(webdataset, method):
+    dataset = copy.deepcopy(IterableDataset(webdataset, BATCH, shuffle=True))
+    dataset.load_state_dict({"epoch": 2, "given": 5, "workers": 1})
+    dataset.set_epoch(2)
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=2,
+        persistent_workers=True,
+        multiprocessing_context=method,
+    )
+    plain = Loader(webdataset, BATCH, shuffle=True)
+    plain.set_epoch(2)
+    assert same(list(loader), list(plain)[5:])
+    for epoch in (3, 0):
+        plain.set_epoch(epoch)
+        dataset.set_epoch(epoch)
+        assert same(list(loader), list(plain))
 
 
 def test_the_iterable_dataset_is_resumed_to_the_batch(webdataset):

@@ -28,6 +28,8 @@ class Order:
     uneven: Uneven
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise PackageError(f"seed={self.seed!r} must be a whole number, 0 or more")
         if not 0 <= self.rank < self.world:
             raise PackageError(f"rank={self.rank} must be from 0 to world - 1 = {self.world - 1}")
         for name, given, known in (
@@ -46,7 +48,7 @@ class Order:
     def positions(self, epoch: int, count: int, starts: Rows) -> Rows:
         """Return positions of this rank's rows among ``count``; shards begin at ``starts``."""
         chance = _chance(self.seed, epoch)
-        if self.shuffle == "shards":
+        if self.shuffle == "shards" and count:
             return self._by_shards(chance, count, starts)
         everything = np.arange(count, dtype=np.int64)
         if self.shuffle == "rows":

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ class Look:
     """Null: as a file of pixels has them, RGB otherwise."""
     size: tuple[int, int] | None = None
     """Height and width to which every image is resized; null leaves them."""
+
+    def __post_init__(self) -> None:
+        """Raise ``PackageError`` for a mode or size that is none."""
+        if self.mode not in (None, *MODES.values()):
+            raise PackageError(f"mode={self.mode!r} is none of 'L', 'RGB'")
+        if self.size is not None and not _is_size(self.size):
+            raise PackageError(f"size={self.size!r} must be (height, width), in pixels above 0")
 
     def image(self, data: bytes | memoryview) -> Image.Image:
         """Decode a file. Raises ``ValueError`` where it is none."""
@@ -65,6 +72,11 @@ class Look:
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         mode = self.mode or image.mode
         return self._fitted(image if image.mode == mode else image.convert(mode))
+
+
+def _is_size(size: Any) -> bool:
+    pair = isinstance(size, tuple) and len(size) == 2
+    return pair and all(isinstance(side, int | np.integer) and side > 0 for side in size)
 
 
 def _opened(data: bytes | memoryview) -> Image.Image:

@@ -101,15 +101,17 @@ class Dataset(data.Dataset[Any], _Reader):
             return Batch(self.items(positions))
         try:
             images, labels = self.batch(positions)
-        except PackageError:  # images of several sizes: whoever collates must know what to do
-            return Batch(self.items(positions))
+        except PackageError as error:  # images of several sizes: a collate of others may take them
+            return Batch(self.items(positions), error)
         return Batch(zip(images, labels, strict=True), (images, labels))
 
 
 class Batch(list[tuple[Any, Any]]):
-    """Pairs of image and label; ``whole`` has them as two tensors, where that is known."""
+    """Pairs of image and label; ``whole`` has them as two tensors, or says why they make none."""
 
-    def __init__(self, pairs: Any, whole: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(
+        self, pairs: Any, whole: tuple[Tensor, Tensor] | PackageError | None = None
+    ) -> None:
         super().__init__(pairs)
         self.whole = whole
 
@@ -117,9 +119,12 @@ class Batch(list[tuple[Any, Any]]):
 def collate(batch: Sequence[Any]) -> Any:
     """Return a batch as tensors: ``DataLoader(..., collate_fn=imagemill.torch.collate)``.
 
-    What ``default_collate`` gives, without copying images once more.
+    What ``default_collate`` gives, without copying images once more. Raises ``PackageError`` for
+    images of several sizes.
     """
     whole = batch.whole if isinstance(batch, Batch) else None
+    if isinstance(whole, PackageError):
+        raise whole
     return data.default_collate(list(batch)) if whole is None else whole
 
 
@@ -146,7 +151,42 @@ def starts(package: Package) -> Rows:
     return np.flatnonzero(np.diff(shard, prepend=-1)).astype(np.int64)
 
 
-class IterableDataset(data.IterableDataset[Any], _Reader):
+class Batched(_Reader):
+    """Batches in the order of an epoch; every rank gets its share of the rows."""
+
+    def __init__(
+        self,
+        package: Package | str | Path,
+        batch_size: int,
+        order: Order,
+        drop_last: bool,
+        mode: Mode | None,
+        size: tuple[int, int] | None,
+        transform: Transform | None,
+        dtype: Any,
+    ) -> None:
+        super().__init__(package, mode, size, transform, dtype)
+        self.order = order
+        self.batch_size, self.drop_last = counted("batch_size", batch_size, 1), drop_last
+        self._epoch = self._given = self._start = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch, also where the next iteration has fewer."""
+        count = self.order.count(len(self.package))
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle for this epoch. The epoch that a state was loaded for goes on where it was."""
+        if epoch != self._epoch:
+            self._epoch, self._given, self._start = epoch, 0, 0
+
+    def _plan(self) -> list[Rows]:
+        """Return the positions of each batch of the epoch."""
+        positions = self.order.positions(self._epoch, len(self.package), starts(self.package))
+        return batches(positions, self.batch_size, self.drop_last)
+
+
+class IterableDataset(Batched, data.IterableDataset[Any]):
     """Batches of a package, in an order of its own: ``DataLoader(dataset, batch_size=None)``.
 
     Workers take turns, so that batches come in the same order for any number of them. Every rank
@@ -169,28 +209,32 @@ class IterableDataset(data.IterableDataset[Any], _Reader):
         transform: Transform | None = None,
         dtype: Any = torch.float32,
     ) -> None:
-        _Reader.__init__(self, package, mode, size, transform, dtype)
-        self.order = Order(shuffled(shuffle), seed, *ranked(rank, world), uneven)
-        self.batch_size, self.drop_last = positive("batch_size", batch_size), drop_last
-        self._epoch = self._given = self._start = 0
+        order = Order(shuffled(shuffle), seed, *ranked(rank, world), uneven)
+        super().__init__(package, batch_size, order, drop_last, mode, size, transform, dtype)
         self._workers = 1
         """Processes that took turns when the state was stored that is loaded."""
+        # Workers that persist from epoch to epoch hear by it which one comes next.
+        self._told = torch.tensor(0).share_memory_()
+        self._heard = 0
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        count = self.order.count(len(self.package))
-        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._told.share_memory_()  # which a copy made by pickle is not
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle for this epoch. The epoch that a state was loaded for goes on where it was."""
-        if epoch != self._epoch:
-            self._epoch, self._given, self._start = epoch, 0, 0
+        self._heard = epoch
+        self._told.fill_(epoch)
+        super().set_epoch(epoch)
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         worker = data.get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        positions = self.order.positions(self._epoch, len(self.package), starts(self.package))
-        plan = batches(positions, self.batch_size, self.drop_last)
+        told = int(self._told)
+        if told != self._heard:
+            self._heard = told
+            super().set_epoch(told)
+        plan = self._plan()
         numbers = self._remaining(first, step, len(plan))
         self._given, self._start, self._workers = self._start, 0, step
         for number in numbers:
@@ -221,8 +265,8 @@ class IterableDataset(data.IterableDataset[Any], _Reader):
         self._given = self._start
 
 
-def positive(name: str, value: int) -> int:
-    """Return ``value``. Raises ``PackageError`` where it is not above 0."""
-    if value < 1:
-        raise PackageError(f"{name}={value} must be 1 or more")
-    return value
+def counted(name: str, value: int, least: int) -> int:
+    """Return ``value``. Raises ``PackageError`` where it is no whole number from ``least`` on."""
+    if not isinstance(value, int | np.integer) or value < least:
+        raise PackageError(f"{name}={value!r} must be a whole number, {least} or more")
+    return int(value)

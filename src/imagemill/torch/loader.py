@@ -16,18 +16,18 @@ from torch.utils import data
 from imagemill import label_maps
 from imagemill.readers import numbering
 from imagemill.readers.errors import PackageError
-from imagemill.readers.order import Order, Shuffle, Uneven, batches
+from imagemill.readers.order import Order, Shuffle, Uneven
 from imagemill.readers.package import Package
 from imagemill.readers.pixels import Mode
 from imagemill.readers.pool import Job, Made, Pool
 from imagemill.readers.work import Batches, Transform
 from imagemill.torch import tensors
-from imagemill.torch.datasets import _Reader, positive, ranked, shuffled, starts
+from imagemill.torch.datasets import Batched, counted, ranked, shuffled
 
 State = dict[str, Any]
 
 
-class Loader(_Reader):
+class Loader(Batched):
     """Batches of images and labels: float32 (rows, channels, height, width) 0..1, and long.
 
     An epoch's order follows from ``seed`` and the epoch, and what a transform draws from the batch
@@ -53,28 +53,17 @@ class Loader(_Reader):
         dtype: Any = torch.float32,
         method: str | None = None,
     ) -> None:
-        super().__init__(package, mode, size, transform, dtype)
-        self.order = Order(shuffled(shuffle), seed, *ranked(rank, world), uneven)
-        self.batch_size, self.drop_last = positive("batch_size", batch_size), drop_last
-        self.workers, self._method = workers, method
-        self._epoch = self._given = self._start = self._turn = 0
+        order = Order(shuffled(shuffle), seed, *ranked(rank, world), uneven)
+        super().__init__(package, batch_size, order, drop_last, mode, size, transform, dtype)
+        self.workers, self._method = counted("workers", workers, 0), method
+        self._turn = 0
         self._pool: Pool | None = None
         self._room = np.empty(0, np.uint8)
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch, also where the next iteration has fewer."""
-        count = self.order.count(len(self.package))
-        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     @property
     def epoch(self) -> int:
         """The epoch that the next iteration is of, or the present one."""
         return self._epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffle for this epoch. The epoch that a state was loaded for goes on where it was."""
-        if epoch != self._epoch:
-            self._epoch, self._given, self._start = epoch, 0, 0
 
     def __iter__(self) -> Iterator[tuple[Any, tensors.Tensor]]:
         self._given, self._start = self._start, 0
@@ -90,8 +79,7 @@ class Loader(_Reader):
 
     def _jobs(self) -> list[Job]:
         """Return the batches that are still to be given in this epoch."""
-        positions = self.order.positions(self._epoch, len(self.package), starts(self.package))
-        plan = batches(self.package.rows[positions], self.batch_size, self.drop_last)
+        plan = [self.package.rows[positions] for positions in self._plan()]
         mixed = [self.order.seed, self._epoch, self.order.rank]
         seeds = np.random.SeedSequence(mixed).generate_state(len(plan)).tolist()
         jobs = [Job(n, seeds[n], rows) for n, rows in enumerate(plan)]
