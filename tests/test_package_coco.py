@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from pycocotools import mask as masks
 from pycocotools.coco import COCO
 
+from imagemill.errors import BuildError
 from imagemill.package.annotations import SAID, Annotations
 from imagemill.package.masks import decoded, encoded
 from tests import make
@@ -125,6 +126,76 @@ def test_outlines_masks_and_boxes_follow_every_geometric_transform(build, kind, 
         if augmented is None:
             assert (w, h) == pytest.approx((np.ptp(xs) + 1, np.ptp(ys) + 1), abs=1.5)
         assert coco.loadCats(noted["category_id"])[0]["name"] == "lamp"
+
+
+TRIANGLE = [10, 5, 85, 30, 10, 55]
+
+
+@pytest.mark.parametrize("kind", ["polygon", "mask"])
+@pytest.mark.parametrize("steps", [MOVES["crop"], MOVES["fill"]], ids=["crop", "fill"])
+def test_of_an_outline_that_is_cut_only_what_is_left_counts(build, kind, steps):
+    image = Image.new("L", (WIDTH, HEIGHT))
+    ImageDraw.Draw(image).polygon(TRIANGLE, 255)
+    theirs = masks.encode(np.asfortranarray(np.asarray(image) > 0, np.uint8))
+    rle = {"size": theirs["size"], "counts": theirs["counts"].decode()}
+    said = [TRIANGLE] if kind == "polygon" else rle
+    build.annotations = annotated(row(said, x=10, y=5, w=75, h=50, area=1875))
+    build.measured = True
+    rows = [{"key": "a.png", "data": make.file(image), "split": "train"}]
+    build.write(rows, more={"transforms": steps}, coco=ALL["coco"])
+    ((levels, noted, coco),) = read(build)
+    assert overlap(levels, coco.annToMask(noted).astype(bool)) > 0.95
+    assert noted["area"] == pytest.approx((levels > 127).sum(), rel=0.04)
+    x, y, w, h = noted["bbox"]
+    assert (x + w, y + h) <= levels.shape[::-1]
+
+
+def test_an_outline_of_which_nothing_is_left_is_gone_though_its_box_reaches_in(build):
+    corner = [[0, 0, 19, 0, 0, 50]]
+    build.annotations = annotated(row(corner, x=0, y=0, w=30, h=50), row(polygon()))
+    build.measured = True
+    rows = [{"key": "a.png", "data": make.file(bright()), "split": "train"}]
+    build.write(rows, more={"transforms": MOVES["crop"]}, coco=ALL["coco"])
+    ((_, noted, _),) = read(build)
+    assert noted["bbox"] == [10, 20, 24, 16]
+
+
+@pytest.mark.parametrize(
+    "said", [[[1, 2, 3]], ["x"], {"size": [60, 90]}, {"size": [6, 9], "counts": [3]}, 5]
+)
+def test_a_segmentation_that_is_none_is_named(build, said):
+    build.annotations = annotated(row(said))
+    build.measured = True
+    rows = [{"key": "a.png", "data": make.file(bright()), "split": "train"}]
+    with pytest.raises(BuildError, match=r"a\.png: a segmentation of lamp is neither polygons"):
+        build.write(rows, more={"transforms": MOVES["crop"]}, coco=ALL["coco"])
+
+
+def halved(image: Image.Image) -> Image.Image:
+    """A user's own transform, which does not say where pixels go."""
+    return image.reduce(2)
+
+
+def test_a_callable_that_moves_pixels_and_does_not_say_where_is_refused(build):
+    build.annotations = annotated(row(polygon()))
+    build.measured = True
+    rows = [{"key": "a.png", "data": make.file(bright()), "split": "train"}]
+    step = {"_target_": "tests.test_package_coco.halved", "_partial_": True}
+    with pytest.raises(BuildError, match=r"a\.png came out as 45 x 30, and its boxes for 90 x 60"):
+        build.write(rows, more={"transforms": [step]}, coco=ALL["coco"])
+
+
+def test_categories_have_the_numbers_of_labels_and_others_come_behind(build):
+    build.annotations = annotated(row(polygon()), row([], category="bulb"))
+    build.measured = True
+    rows = [{"key": "a.png", "data": make.file(bright()), "split": "train", "label": "lamp"}]
+    build.write(rows, more={"labels": ["vase", "lamp"]}, coco=ALL["coco"])
+    said = json.loads((build.out / "coco/annotations/instances_train.json").read_text())
+    assert {each["id"]: each["name"] for each in said["categories"]} == {
+        1: "vase",
+        2: "lamp",
+        3: "bulb",
+    }
 
 
 @pytest.mark.parametrize(("declared", "turned"), [((60, 90), False), ((90, 60), True)])

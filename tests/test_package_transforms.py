@@ -100,7 +100,7 @@ def test_a_box_outside_the_picture_is_gone_and_one_across_its_edge_is_cut():
     crop = transforms.CentreCrop(width=40, height=40).affine(100, 40)
     assert crop.box((0, 0, 20, 20)) is None
     assert crop.box((20, 10, 20, 20)) == (0, 10, 10, 20)
-    assert crop.outline([20, 10, 40, 10, 40, 30]) == [0, 10, 10, 10, 10, 30]
+    assert crop.outline([20, 10, 40, 10, 40, 30]) == [0, 20, 0, 10, 10, 10, 10, 30]
     assert crop.outline([0, 0, 9, 0, 9, 9]) == []
 
 

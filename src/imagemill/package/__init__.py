@@ -220,7 +220,7 @@ class _Job:
         disk.check(out, lot.rows, settings)
         if name == "coco":
             followed = self.given.annotations.of(lot.rows, self.given.source, self.making)
-            done, files = coco.write(followed, shelf, settings, out, self.engine)
+            done, files = coco.write(followed, lot.labels, shelf, settings, out, self.engine)
         else:
             done, files = WRITE[name](lot, shelf, settings, out, self.engine)
         if name == "imagefolder" and settings.unpacked:

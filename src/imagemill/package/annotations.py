@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from imagemill.errors import BuildError
 from imagemill.package import augment
 from imagemill.package.contract import Recipe
-from imagemill.package.geometry import Frame, turned
-from imagemill.package.masks import warped
+from imagemill.package.geometry import Box, Frame, area, corners, turned
+from imagemill.package.masks import lit, warped
 from imagemill.package.renditions import Source
 from imagemill.tables import read_side_tables
 
@@ -101,6 +102,12 @@ class Followed:
             here = said.get(key, [])
             whole = tuple(upright.values()) if upright and upright["width"] else (width, height)
             frame = self._frame(digest, copy, sides.get(key), orientation or 1, whole)
+            if frame.side != (width, height):
+                raise BuildError(
+                    f"package.transforms: {key} came out as {width} x {height}, and its boxes for "
+                    f"{frame.side[0]} x {frame.side[1]}: a callable of yours that moves pixels "
+                    "needs a method `affine(width, height)`; see imagemill.package.geometry"
+                )
             yield [moved for row in here if (moved := _moved(row, frame)) is not None]
 
     def _by_key(self, name: str) -> tuple[dict[str, tuple[int, int]], dict[str, list[Any]]]:
@@ -135,17 +142,37 @@ class Followed:
 
 
 def _moved(row: dict[str, Any], frame: Frame) -> Annotation | None:
-    """Return an annotation after ``frame``; None where nothing of it is left in the picture."""
+    """Return an annotation after ``frame``; None where nothing of it is left in the picture.
+
+    Its area is the share of what was said that is left, as its outline has it.
+    """
     if row["category"] is None or row["x"] is None or row["w"] is None:
         return None
-    box = frame.box((row["x"], row["y"], row["w"], row["h"]))
-    if box is None:
+    given = (row["x"], row["y"], row["w"], row["h"])
+    box = frame.box(given)
+    try:
+        outline, share = _followed(row["segmentation"], given, frame)
+    except (ValueError, TypeError, LookupError) as error:
+        raise BuildError(
+            f"package.formats.coco: {row['key']}: a segmentation of {row['category']} is neither "
+            f"polygons nor a run-length encoding ({error}); correct it in the source's JSON"
+        ) from error
+    if box is None or not share:
         return None
-    said = json.loads(row["segmentation"]) if row["segmentation"] else []
-    outline: Any = (
-        [kept for each in said if (kept := frame.outline(each))]
-        if isinstance(said, list)
-        else warped(said, frame)
-    )
-    area = row["area"] if row["area"] is not None else row["w"] * row["h"]
-    return Annotation(row["category"], box, area * frame.growth, bool(row["iscrowd"]), outline)
+    said = row["area"] if row["area"] is not None else row["w"] * row["h"]
+    return Annotation(row["category"], box, said * share, bool(row["iscrowd"]), outline)
+
+
+def _followed(text: str | None, box: Box, frame: Frame) -> tuple[Any, float]:
+    """Return an outline after ``frame``, and how its area compares with what it was."""
+    said = json.loads(text) if text else []
+    outline: Any
+    if isinstance(said, dict):
+        outline = warped(said, frame)
+        before, after = float(lit(said)), float(lit(outline))
+    else:
+        outline = [left for each in said if (left := frame.outline(each))]
+        before, after = sum(map(area, said), 0.0), sum(map(area, outline), 0.0)
+    if not before:  # such as a line; then there is the box alone
+        before, after = area(corners(box)), area(frame.outline(corners(box)))
+    return outline, after / before if before else 0.0

@@ -6,7 +6,7 @@ wide as itself. Unpack with ``for t in *.tar; do tar -xf $t; done``.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -31,15 +31,23 @@ class Config(Section):
 
 
 def write(
-    followed: Followed, shelf: Shelf, config: Config, out: Path, engine: Engine
+    followed: Followed,
+    labels: Sequence[str],
+    shelf: Shelf,
+    config: Config,
+    out: Path,
+    engine: Engine,
 ) -> tuple[pl.DataFrame, Files]:
-    """Write packs and annotations; return the rows as ``tables.CONTENTS``, and the files."""
+    """Write packs and annotations; return the rows as ``tables.CONTENTS``, and the files.
+
+    A category's id is the number of the label plus 1; those that are no label come behind.
+    """
     member = pl.format("images/{}/{}.{}", "folder", "name", "suffix").alias("member")
     listed = followed.rows.with_columns(member).sort("member")
     plan = imagefolder.planned(listed, config.pack_bytes)
     written = shards.write(plan, imagefolder.Packs(), shelf, out, engine)
     moved = Followed(listed, followed.given, followed.making)
-    names = _categories(moved)
+    names = [*labels, *sorted(_categories(moved) - set(labels))]
     numbers = {name: number for number, name in enumerate(names, 1)}
     files: Files = {}
     (out / NEXT / "annotations").mkdir(parents=True, exist_ok=True)
@@ -53,14 +61,14 @@ def write(
     return listed, written.files() | files
 
 
-def _categories(followed: Followed) -> list[str]:
-    """Return the names of all categories, sorted."""
+def _categories(followed: Followed) -> set[str]:
+    """Return the names of all categories."""
     given = followed.given.said
     names: set[str] = set()
     for rows in given.values():
         names |= set(rows["category"].drop_nulls().unique())
     plain = followed.rows.filter(~pl.col("source").is_in(list(given)))
-    return sorted(names | set(plain["label"].unique()))
+    return names | set(plain["label"].unique())
 
 
 def _write(target: TextIO, followed: Followed, numbers: dict[str, int]) -> None:

@@ -41,29 +41,54 @@ class Frame:
 
     def box(self, box: Box) -> Box | None:
         """Return the smallest box around where ``box`` goes, cut at the edges; None outside."""
-        left, top, width, height = box
-        corners = [(left + i * width, top + j * height) for i in (0, 1) for j in (0, 1)]
-        xs, ys = zip(*(self._inside(*self.point(x, y)) for x, y in corners), strict=True)
-        wide, high = max(xs) - min(xs), max(ys) - min(ys)
-        return (min(xs), min(ys), wide, high) if wide > 0 and high > 0 else None
+        left = self.outline(corners(box))
+        if not left:
+            return None
+        xs, ys = left[::2], left[1::2]
+        return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
     def outline(self, polygon: Sequence[float]) -> list[float]:
-        """Return where a polygon x1, y1, x2, y2, ... goes, its points drawn to the edges.
+        """Return where a polygon x1, y1, x2, y2, ... goes, cut at the edges; empty outside.
 
-        Fewer than three distinct points are left of one that lies outside.
+        As Sutherland and Hodgman cut it (CACM 17, 1974): one of several parts has them joined along
+        an edge. Raises ``ValueError`` for an odd number of figures.
         """
-        pairs = zip(polygon[::2], polygon[1::2], strict=True)
-        moved = [self._inside(*self.point(x, y)) for x, y in pairs]
-        return [edge for point in moved for edge in point] if len(set(moved)) > 2 else []
+        ring = [self.point(x, y) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
+        for axis, end in enumerate(self.side):
+            ring = _cut(_cut(ring, axis, 0.0, -1), axis, float(end), 1)
+        flat = [edge for point in ring for edge in point]
+        return flat if area(flat) > 0 else []
 
-    @property
-    def growth(self) -> float:
-        """Factor by which areas grow."""
-        a, b, _, d, e, _ = self.map
-        return abs(a * e - b * d)
 
-    def _inside(self, x: float, y: float) -> tuple[float, float]:
-        return min(max(x, 0.0), float(self.side[0])), min(max(y, 0.0), float(self.side[1]))
+Point = tuple[float, float]
+
+
+def _cut(ring: list[Point], axis: int, limit: float, beyond: int) -> list[Point]:
+    """Return the part of a ring on this side of a line; ``beyond`` is the sign of the other."""
+    kept: list[Point] = []
+    for start, end in zip(ring[-1:] + ring[:-1], ring, strict=True):
+        before, behind = (beyond * (point[axis] - limit) for point in (start, end))
+        if (before > 0) != (behind > 0):
+            part = before / (before - behind)
+            across = start[1 - axis] + part * (end[1 - axis] - start[1 - axis])
+            kept.append((across, limit) if axis else (limit, across))
+        if behind <= 0:
+            kept.append(end)
+    return kept
+
+
+def corners(box: Box) -> list[float]:
+    """Return a box as a polygon."""
+    left, top, width, height = box
+    right, bottom = left + width, top + height
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def area(polygon: Sequence[float]) -> float:
+    """Return what a polygon x1, y1, x2, y2, ... encloses."""
+    xs, ys = polygon[::2], polygon[1::2]
+    turns = zip(xs, ys, [*xs[1:], *xs[:1]], [*ys[1:], *ys[:1]], strict=True)
+    return abs(sum(x * other_y - other_x * y for x, y, other_x, other_y in turns)) / 2
 
 
 def turned(orientation: int, width: int, height: int) -> Frame:

@@ -31,10 +31,14 @@ def warped(encoding: dict[str, Any], frame: Frame) -> dict[str, Any]:
 def decoded(encoding: dict[str, Any]) -> NDArray[np.uint8]:
     """Return the mask, 0 or 255, of shape (height, width)."""
     height, width = encoding["size"]
-    counts = encoding["counts"]
-    runs = _unpacked(counts) if isinstance(counts, str) else counts
+    runs = _runs(encoding)
     levels = np.arange(len(runs)) % 2 * 255
     return np.repeat(levels.astype(np.uint8), runs).reshape(width, height).T
+
+
+def lit(encoding: dict[str, Any]) -> int:
+    """Return how many pixels a mask has."""
+    return sum(_runs(encoding)[1::2])
 
 
 def encoded(mask: NDArray[np.uint8]) -> dict[str, Any]:
@@ -43,6 +47,11 @@ def encoded(mask: NDArray[np.uint8]) -> dict[str, Any]:
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     runs = np.diff(np.concatenate([[0], changes, [flat.size - 1]]))
     return {"size": list(mask.shape), "counts": runs.tolist()}
+
+
+def _runs(encoding: dict[str, Any]) -> list[int]:
+    counts = encoding["counts"]
+    return _unpacked(counts) if isinstance(counts, str) else counts
 
 
 def _unpacked(text: str) -> list[int]:
