@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from imagemill import package
 from imagemill.errors import BuildError
 from imagemill.tables import MANIFEST
 from tests import draw, make
-from tests.packaging import ALL, FOLDER, HDF5, SHARDS, Build, photos
+from tests.packaging import ALL, FOLDER, HDF5, SHARDS, Build, config, photos
 
 
 @pytest.fixture
@@ -125,6 +126,11 @@ def test_a_label_without_a_number_is_refused_and_pinned_ones_keep_theirs():
         package.contents(manifest, None, ["dog", "cat"])
     kept = package.contents(manifest, None, ["dog", "cat", "eel", "fox"])
     assert dict(kept.select("label", "class").rows()) == {"dog": 0, "cat": 1, "eel": 2}
+
+
+def test_a_label_that_is_pinned_twice_is_refused_with_the_config():
+    with pytest.raises(ValidationError, match="cat stands twice; a label has one number"):
+        config({}, labels=["cat", "dog", "cat"])
 
 
 def test_a_sample_without_a_label_is_refused():

@@ -193,6 +193,21 @@ def test_a_transform_that_gives_no_image_is_named(build):
         build.write(photos(1), more={"transforms": said}, webdataset=SHARDS)
 
 
+def failing(image: Image.Image) -> Image.Image:
+    raise KeyError(image.mode)
+
+
+@pytest.mark.parametrize("engine", [make.INLINE, make.workers(2)], ids=["here", "workers"])
+def test_a_transform_that_fails_is_named_with_its_error_and_its_line(build, engine):
+    said = [{"_target_": "tests.test_package_transforms.failing", "_partial_": True}]
+    with pytest.raises(
+        BuildError,
+        match=r"^package.transforms\[0\]: raised KeyError: 'RGB' "
+        r"\(test_package_transforms.py, line \d+\)",
+    ):
+        build.write(photos(1), engine, more={"transforms": said}, webdataset=SHARDS)
+
+
 @pytest.mark.parametrize(
     ("step", "said"),
     [

@@ -5,13 +5,14 @@ of training splits also what augmentation derives from them.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from imagemill import arcface, certificates
 from imagemill.about import About
@@ -104,6 +105,14 @@ class Config(Section):
     max_pixels: Annotated[int, Field(ge=1)]
     max_bytes: Annotated[int, Field(ge=1)]
     about: About
+
+    @field_validator("labels")
+    @classmethod
+    def _once(cls, labels: list[str] | None) -> list[str] | None:
+        twice = [label for label, count in Counter(labels or ()).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} stands twice; a label has one number")
+        return labels
 
     @property
     def limits(self) -> Limits:

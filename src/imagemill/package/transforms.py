@@ -6,6 +6,7 @@ follow; see ``imagemill.package.geometry``.
 """
 
 import inspect
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -144,9 +145,14 @@ class Transforms:
     steps: tuple[Transform, ...]
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Return the image after all of them. Raises ``BuildError`` where one gives no image."""
+        """Return the image after all of them. Raises ``BuildError`` where one fails."""
         for number, step in enumerate(self.steps):
-            image = step(image)
+            try:
+                image = step(image)
+            except BuildError:
+                raise
+            except Exception as error:  # a user's callable may raise anything
+                raise BuildError(f"package.transforms[{number}]: {_failed(error)}") from error
             if not isinstance(image, Image.Image) or image.mode not in ("L", "RGB"):
                 got = getattr(image, "mode", type(image).__name__)
                 raise BuildError(
@@ -175,6 +181,13 @@ class Transforms:
         """How the result is written."""
         found = [step for step in self.steps if isinstance(step, Encode)]
         return found[-1] if found else Encode(format="PNG", quality=100)
+
+
+def _failed(error: Exception) -> str:
+    """Return what was raised, and where."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"raised {type(error).__name__}: {error} ({place}); mend it, or its arguments"
 
 
 def fingerprinted(steps: Sequence[Transform], said: Sequence[Mapping[str, Any]]) -> list[Any]:
