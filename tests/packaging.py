@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from imagemill import package, packs
+from imagemill import certificates, package, packs
 from imagemill.config import instantiate
 from imagemill.engine import Engine
 from imagemill.measure.functions import header
@@ -133,11 +133,14 @@ class Build:
         more: dict[str, Any] | None = None,
         **formats: Any,
     ) -> pl.DataFrame:
-        """Package the samples; ``more`` is of the config, besides the formats."""
+        """Package the samples, as the stage does; ``more`` is of the config, besides the formats."""
         given = samples if isinstance(samples, package.Input) else self.given(samples)
         chosen = config(formats or {"imagefolder": FOLDER}, **(more or {}))
         making = package.recipe(chosen, instantiate.each(chosen.transforms, "package.transforms"))
-        return package.write(given, chosen, making, self.out, self.root / "memo", engine)
+        told = package.write(given, chosen, making, self.out, self.root / "memo", engine)
+        certificates.write(self.root / "issued.json", {"leaks": {}})
+        package.seal(self.root / "issued.json", self.out)
+        return told
 
     def files(self) -> dict[str, bytes]:
         """All that lies in the package."""

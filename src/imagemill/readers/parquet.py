@@ -21,7 +21,7 @@ HELD = 8  # row groups that a thread remembers, and files that it has open
 def opened(folder: Path) -> Contents:
     """Open ``<split>-<shard>.parquet``."""
     pq = manifest.arrow("pyarrow.parquet", folder)
-    shards = [path for path in sorted(folder.glob("*.parquet")) if path.name != manifest.FILE]
+    shards = sorted(folder.glob("*-*.parquet"))  # neither the manifest nor seals
     split_of = {path: path.stem.rpartition("-")[0] for path in shards}
     splits = in_order(set(split_of.values()))
     paths = [path for split in splits for path in shards if split_of[path] == split]
