@@ -133,7 +133,7 @@ class Build:
         more: dict[str, Any] | None = None,
         **formats: Any,
     ) -> pl.DataFrame:
-        """Package the samples, as the stage does; ``more`` is of the config, besides the formats."""
+        """Package samples, as the stage does; ``more`` is of the config, besides the formats."""
         given = samples if isinstance(samples, package.Input) else self.given(samples)
         chosen = config(formats or {"imagefolder": FOLDER}, **(more or {}))
         making = package.recipe(chosen, instantiate.each(chosen.transforms, "package.transforms"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.Image import Transpose
 
 from imagemill import images
@@ -723,6 +723,20 @@ def test_a_jpeg_keeps_chroma_at_full_resolution() -> None:
     data = images.encode(PHOTO, "JPEG", 90)
     frame = data.index(b"\xff\xc0")
     assert data[frame + 11] == 0x11
+
+
+@pytest.mark.parametrize("quality", [90, 95, 100])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_noise_is_encoded_though_it_takes_more_bytes_than_pillow_allows(
+    mode: str, quality: int
+) -> None:
+    shape = (400, 300, 3) if mode == "RGB" else (400, 300)
+    noise = Image.fromarray(np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8))
+    before = ImageFile.MAXBLOCK
+    data = images.encode(noise, "JPEG", quality)
+    assert before == ImageFile.MAXBLOCK
+    difference = np.asarray(Image.open(io.BytesIO(data))).astype(int) - np.asarray(noise)
+    assert np.abs(difference).mean() < (20 if mode == "RGB" else 6)  # colours beyond YCbCr's
 
 
 @pytest.mark.parametrize(

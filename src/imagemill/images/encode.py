@@ -1,10 +1,12 @@
 """Write pixels, and name the codecs that read and write them."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import simplejpeg
-from PIL import AvifImagePlugin, Image, features
+from PIL import AvifImagePlugin, Image, ImageFile, features
 
 from imagemill.images import jpeg, png, webp
 from imagemill.images.outcome import Unreadable
@@ -39,8 +41,24 @@ def encode(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A00
     bare = image.copy()
     bare.info = {}
     target = io.BytesIO()
-    bare.save(target, format, **_options(format, quality))
+    with _room(image) if format == "JPEG" else nullcontext():
+        bare.save(target, format, **_options(format, quality))
     return target.getvalue()
+
+
+@contextmanager
+def _room(image: Image.Image) -> Iterator[None]:
+    """Let libjpeg, which optimises a file as a whole, have room for any: 8 bytes a pixel.
+
+    Pillow gives it one or two, and fails for noise, which takes three. What is not used is never
+    touched, and so takes no memory.
+    """
+    before = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(before, 8 * image.width * image.height)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before
 
 
 def _options(name: str, quality: int) -> dict[str, Any]:
