@@ -191,3 +191,6 @@ def build_all(dataset: str) -> None:
     for name in STAGES:
         main = import_module(f"stages.{name}").main
         stage.run(main, name, dataset, keep=name in ("scan", "download", "package"))
+
+
+from tests.reviewing import fresh, hats, site  # noqa: E402, F401 (fixtures, made of the above)

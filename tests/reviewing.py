@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import polars as pl
+import pytest
 from PIL import Image
 
 from imagemill.review_page import guard, listen
@@ -216,6 +217,25 @@ def serving(
         server.shutdown()
         server.server_close()
         desk.pictures.close()
+
+
+@pytest.fixture(scope="module")
+def hats(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A built dataset that nobody has reviewed; not to be changed."""
+    return built(tmp_path_factory.mktemp("review") / "hats")
+
+
+@pytest.fixture
+def fresh(hats: Project, tmp_path: Path) -> Project:
+    """A copy of it to write in."""
+    return copied(hats, tmp_path / "hats")
+
+
+@pytest.fixture
+def site(fresh: Project) -> Iterator[Site]:
+    """The page of that copy."""
+    with serving(fresh) as made:
+        yield made
 
 
 class Process:

@@ -18,8 +18,6 @@ from tests.reviewing import (
     SCRIPT,
     Process,
     Site,
-    built,
-    copied,
     enlarged,
     reviews,
     serving,
@@ -32,25 +30,6 @@ pytestmark = [
     # What Playwright leaves to the garbage collector is its own affair.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def hats(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A built dataset that nobody has reviewed; not to be changed."""
-    return built(tmp_path_factory.mktemp("review") / "hats")
-
-
-@pytest.fixture
-def fresh(hats: Project, tmp_path: Path) -> Project:
-    """A copy of it to write in."""
-    return copied(hats, tmp_path / "hats")
-
-
-@pytest.fixture
-def site(fresh: Project) -> Iterator[Site]:
-    """The page of that copy."""
-    with serving(fresh) as made:
-        yield made
 
 
 def said_of(said: list[Review]) -> list[tuple[str, str, str]]:

@@ -1,32 +1,16 @@
 """The review page as it looks: on three screens, in two colours, to who cannot see it."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser import SIZES, Opener, axe, missing
-from tests.conftest import Project
-from tests.reviewing import Site, built, copied, serving
+from tests.reviewing import Site
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def hats(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A built dataset that nobody has reviewed; not to be changed."""
-    return built(tmp_path_factory.mktemp("review") / "hats")
-
-
-@pytest.fixture
-def site(hats: Project, tmp_path: Path) -> Iterator[Site]:
-    """The page of a copy of it."""
-    with serving(copied(hats, tmp_path / "hats")) as made:
-        yield made
 
 
 VIEWS = {

@@ -2,7 +2,6 @@
 
 import csv
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -20,26 +19,7 @@ from imagemill.reviews.rows import Review
 from imagemill.tables import EMBEDDINGS, FACTS, TRANSFORMS
 from tests.conftest import Project, build_all
 from tests.make import digest
-from tests.reviewing import EVENT, LABEL, Process, Site, built, copied, inside, reviews, serving
-
-
-@pytest.fixture(scope="module")
-def hats(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A built dataset that nobody has reviewed; not to be changed."""
-    return built(tmp_path_factory.mktemp("review") / "hats")
-
-
-@pytest.fixture
-def fresh(hats: Project, tmp_path: Path) -> Project:
-    """A copy of it to write in."""
-    return copied(hats, tmp_path / "hats")
-
-
-@pytest.fixture
-def site(fresh: Project) -> Iterator[Site]:
-    """The page of that copy."""
-    with serving(fresh) as made:
-        yield made
+from tests.reviewing import EVENT, LABEL, Process, Site, inside, reviews, serving
 
 
 def verdict(item: dict[str, object], action: str = "keep", **more: object) -> dict[str, object]:
