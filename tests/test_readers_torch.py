@@ -285,6 +285,8 @@ def test_a_state_of_other_rows_or_settings_is_refused(webdataset, tmp_path):
     later = Loader(built(tmp_path, "webdataset", more), BATCH, shuffle=True)
     with pytest.raises(PackageError, match=r"other rows[^$]*labels have changed[^$]*\+ 1,ant"):
         later.load_state_dict(state)
+    with pytest.raises(PackageError, match="the state is of no Loader"):
+        later.load_state_dict(IterableDataset(webdataset, BATCH).state_dict())
 
 
 # Transforms
@@ -338,6 +340,22 @@ def test_a_transform_may_give_anything_that_collates(webdataset, workers):
     assert batch["image"].shape == (BATCH, 2)
     assert batch["width"].tolist() == [40] * BATCH
     assert len(labels) == BATCH
+
+
+@pytest.mark.parametrize(("mode", "most"), [("1", 1), ("L", 255), ("RGB", 255), ("F", 1), ("I", 1)])
+def test_only_bytes_are_divided_whatever_a_transform_gives(webdataset, mode, most):
+    images, _ = next(iter(Loader(webdataset, BATCH, transform=lambda image: image.convert(mode))))
+    image, _ = Dataset(webdataset, transform=lambda image: image.convert(mode))[0]
+    plain = np.asarray(webdataset[0].image.convert("RGB").convert(mode)).astype(np.float32)
+    known = torch.from_numpy(np.atleast_3d(plain)).permute(2, 0, 1).div(most)
+    assert torch.equal(images[0], image)
+    assert torch.equal(image, known)
+
+
+def test_a_transform_may_give_a_view(webdataset):
+    loader = Loader(webdataset, BATCH, transform=lambda image: np.asarray(image)[:, ::-1])
+    dataset = Dataset(webdataset, transform=lambda image: np.asarray(image)[:, ::-1])
+    assert torch.equal(dataset[0][0], next(iter(loader))[0][0])
 
 
 def test_a_transform_that_fails_in_a_worker_says_where(webdataset):

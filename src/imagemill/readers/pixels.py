@@ -99,9 +99,9 @@ def _frame(data: bytes | memoryview) -> tuple[int, int] | None:
     return None
 
 
-def array(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the pixels of a grey or RGB image: (height, width, channels)."""
-    found = np.asarray(image)
+def array(image: Image.Image) -> NDArray[Any]:
+    """Return the pixels of an image: (height, width, channels), uint8 but for modes I and F."""
+    found = np.asarray(image.convert("L") if image.mode == "1" else image)
     return found[..., None] if found.ndim == 2 else found
 
 

@@ -146,6 +146,8 @@ class Loader(Batched):
         self._given = self._start
 
     def _differs(self, name: str, state: State, now: Any) -> str:
+        if "rows" not in state:
+            return "the state is of no Loader: give what its state_dict() returned"
         if name != "rows":
             return (
                 f"the state is of {name}={state.get(name)!r}, and this loader has {now!r}; rows "
