@@ -361,14 +361,14 @@ def test_a_damaged_source_pack_stops_the_build(build, form, measured):
 
 
 def test_the_card_says_what_is_in_and_why_the_rest_is_out():
-    rows = [{"key": f"{n}", "label": "a|b\nc", "split": None} for n in range(3)]
+    rows = [{"key": f"{n}", "label": "a|b\nc <i>[*`", "split": None} for n in range(3)]
     rows[2].update(verdict="remove", reasons=["blurred", "dark"])
     text = package.card.render(About.model_validate(ABOUT), make.frame(MANIFEST, *rows))
     for line in (
         "# Pets",
         "- Licence: CC0",
         "- Images: 2 of 3 listed",
-        "| - | a\\|b c | 2 |",
+        "| - | a\\|b c \\<i>\\[\\*\\` | 2 |",
         "| dark | 1 |",
         "| album | 3 | 2 | CC0 |",
     ):

@@ -202,7 +202,7 @@ def test_an_image_of_a_coco_package_is_found_by_pycocotools_with_its_label(build
         assert found == expected(rows, split)
 
 
-def test_every_format_describes_itself_in_croissant_that_mlcroissant_reads(build):
+def test_every_format_describes_itself_in_croissant_that_mlcroissant_reads(build, caplog):
     import mlcroissant
 
     build.write(mixed(), **ALL)
@@ -213,6 +213,7 @@ def test_every_format_describes_itself_in_croissant_that_mlcroissant_reads(build
         assert len(records) == 60
         member = records[0]["images/member"]
         assert member.decode() in CONTENTS.read(build.out / name)["member"].to_list()
+    assert "is not standard" not in caplog.text
 
 
 def checked(folder: Path) -> set[str]:

@@ -1,11 +1,15 @@
 """The dataset card that travels in a package."""
 
+import re
+
 import polars as pl
 
 from imagemill.about import About
 from imagemill.errors import BuildError, suggest
 
 MANY = 100  # rows of a table that people still read
+
+_MARKUP = re.compile(r"[\\|<*`\[]")
 
 
 def render(about: About, manifest: pl.DataFrame) -> str:
@@ -71,4 +75,4 @@ def _table(frame: pl.DataFrame) -> list[str]:
 
 def _cell(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value if value is not None else "-")
-    return " ".join(text.replace("|", "\\|").split())
+    return " ".join(_MARKUP.sub(r"\\\g<0>", text).split())

@@ -1,6 +1,6 @@
-"""Croissant 1.1: metadata of a packaged dataset in JSON-LD, for search engines and ``mlcroissant``.
+"""Croissant 1.0: metadata of a packaged dataset in JSON-LD, for search engines and ``mlcroissant``.
 
-https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
+https://docs.mlcommons.org/croissant/docs/croissant-spec-1.0.html
 """
 
 import hashlib
@@ -41,6 +41,7 @@ _CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
