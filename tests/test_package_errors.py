@@ -160,7 +160,14 @@ def test_pinned_labels_keep_the_map_as_it_was(build, capsys):
     pinned = {"labels": ["cat", "eel", "dog"]}
     build.write(labelled("cat", "eel", "dog"), more=pinned, webdataset=SHARDS)
     build.write(labelled("cat", "dog", "dog"), more=pinned, webdataset=SHARDS)
-    assert "label map one label for another" not in capsys.readouterr().err
+    assert "label map" not in capsys.readouterr().err
+
+
+def test_a_number_that_only_a_label_without_images_had_is_warned_of_too(build, capsys):
+    rows = labelled("cat", "cat")
+    build.write(rows, more={"labels": ["cat", "eel"]}, webdataset=SHARDS)
+    build.write(rows, more={"labels": ["cat", "dog", "eel"]}, webdataset=SHARDS)
+    assert "- 1,eel\n  + 1,dog\n  + 2,eel" in capsys.readouterr().err
 
 
 def test_a_pinned_label_without_an_image_keeps_its_place_in_every_label_map(build):
