@@ -17,9 +17,9 @@ from imagemill.tables import FACTS, MANIFEST, PLACES
 @keeping_stage
 def main(config: package.Config, paths: Paths, engine: Engine) -> None:
     """Read the manifest and the packs; write every configured format, card and certificate."""
-    manifest = MANIFEST.read(paths.of("leaks")).select(*package.MANIFEST)
-    places = PLACES.read(paths.of("download"))
-    facts = FACTS.lazy(paths.of("measure")).select(*package.FACTS).collect()
+    manifest = MANIFEST.scan(paths.of("leaks")).select(*package.MANIFEST)
+    places = PLACES.scan(paths.of("download"))
+    facts = FACTS.lazy(paths.of("measure")).select(*package.FACTS)
     source = package.Source(places, facts, paths.of("download") / packs.FOLDER)
     given = package.Input(manifest, source, annotations.read(paths.of("scan")))
     transforms = instantiate.each(config.transforms, "package.transforms")

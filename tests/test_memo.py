@@ -123,7 +123,7 @@ def test_a_large_segment_is_not_merged_again(tmp_path, monkeypatch):
         kept.add(rows(n))
     kept.tidy()
     assert (large.stat().st_ino, large.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert segments(kept) == 2
+    assert segments(kept) < memo.MANY
 
 
 def test_damaged_segments_alone_can_be_tidied(tmp_path):

@@ -104,7 +104,7 @@ def test_nothing_left_to_package_is_an_error():
 
 def folders(*labels: str, **more: Any) -> list[str]:
     rows = [{"key": f"{n}", "label": label, **more} for n, label in enumerate(labels)]
-    return package.contents(make.frame(MANIFEST, *rows))["folder"].to_list()
+    return package.contents(make.frame(MANIFEST, *rows)).frame()["folder"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_no_label_or_split_leads_out_of_the_package(label, folder):
 
 @pytest.mark.parametrize("name", ["..", "../x", "a\\..\\b", "/etc/passwd"])
 def test_no_name_leads_out_of_the_package(name):
-    (found,) = package.contents(make.frame(MANIFEST, {"key": "a", "name": name}))["name"]
+    (found,) = package.contents(make.frame(MANIFEST, {"key": "a", "name": name})).frame()["name"]
     assert not set(found) & {"/", "\\"}
     assert found != ".."
 
@@ -166,7 +166,7 @@ def test_classes_are_positions_in_the_sorted_list_of_labels():
         {"key": key, "label": label}
         for key, label in zip("abc", ("dog", "cat", "dog"), strict=True)
     ]
-    assert package.contents(make.frame(MANIFEST, *rows))["class"].to_list() == [1, 0, 1]
+    assert package.contents(make.frame(MANIFEST, *rows)).frame()["class"].to_list() == [1, 0, 1]
 
 
 # The image contract

@@ -124,7 +124,7 @@ def test_a_label_without_a_number_is_refused_and_pinned_ones_keep_theirs():
     manifest = make.frame(MANIFEST, *rows)
     with pytest.raises(BuildError, match=r"1 labels have no number, first eel. `package.labels`"):
         package.contents(manifest, None, ["dog", "cat"])
-    kept = package.contents(manifest, None, ["dog", "cat", "eel", "fox"])
+    kept = package.contents(manifest, None, ["dog", "cat", "eel", "fox"]).frame()
     assert dict(kept.select("label", "class").rows()) == {"dog": 0, "cat": 1, "eel": 2}
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from imagemill.package import checksums, shards
+from imagemill.package.lots import Lot
 from imagemill.tables import CONTENTS
 from tests import draw, make
 from tests.packaging import ALL, SHARDS, STANDARD, TRANSFORMS, Build, Sample, photos
@@ -371,9 +372,10 @@ def test_one_change_rewrites_one_or_two_of_a_hundred_shards():
 def planned(names: list[str]) -> set[tuple[str, ...]]:
     import polars as pl
 
-    rows = pl.DataFrame({"sample": names, "copy": [0] * len(names), "part": ["a"] * len(names)})
-    rows = shards.ordered(rows, 0)
-    return {tuple(rows["order"][start:end]) for start, end in shards.cuts(rows["order"], 128)}
+    rows = pl.DataFrame({"image": range(len(names)), "copy": 0, "part": 0})
+    lot = shards.ordered(Lot(pl.DataFrame({"sample": names}), rows), 0)
+    order = lot.rows["order"]
+    return {tuple(order[start:end]) for start, end in shards.cuts(order, 128)}
 
 
 def test_a_folder_that_no_format_fills_is_removed(build):

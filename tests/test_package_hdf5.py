@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagemill.arrays import FILTERS
 from imagemill.errors import BuildError
 from imagemill.package import hdf5
+from imagemill.package.hdf5 import filling
 from imagemill.tables import CONTENTS
 from tests import draw, make
 from tests.packaging import HDF5, Build, pets
@@ -51,7 +53,7 @@ def test_grey_images_that_are_resized_together_are_as_if_resized_alone(build, me
     with h5py.File(build.out / "hdf5" / hdf5.FILE) as file:
         for sample, row in zip(file["train_samples"], file["train_images"], strict=True):
             image = images[sample.decode().removeprefix("album/")]
-            alone = image.resize((16, 12), hdf5.FILTERS[method])
+            alone = image.resize((16, 12), FILTERS[method])
             assert (row[:, :, 0] == np.asarray(alone)).all()
 
 
@@ -70,7 +72,7 @@ def test_rows_of_an_hdf5_file_mix_the_labels_and_are_listed_as_they_stand(build)
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])
 def test_equal_contents_give_equal_hdf5_files_on_every_engine(tmp_path, monkeypatch, compression):
-    monkeypatch.setattr(hdf5, "BATCH_BYTES", 40 * 16 * 12 * 3)  # several for each worker
+    monkeypatch.setattr(filling, "BATCH_BYTES", 40 * 16 * 12 * 3)  # several for each worker
     one, two = Build(tmp_path / "one"), Build(tmp_path / "two")
     one.write(pets(300), hdf5={**HDF5, "compression": compression})
     two.write(pets(5), hdf5=HDF5)
@@ -101,7 +103,7 @@ def test_a_label_map_that_names_another_label_is_refused(build):
 def test_the_checksum_of_a_file_that_was_hashed_while_it_was_filled_is_right(
     build, monkeypatch, store
 ):
-    monkeypatch.setattr(hdf5, "BATCH_BYTES", 4000)
+    monkeypatch.setattr(filling, "BATCH_BYTES", 4000)
     build.write(pets(100), make.workers(2), hdf5={**HDF5, "store": store})
     said = (build.out / "hdf5/checksums.txt").read_text()
     assert f"{make.sha((build.out / 'hdf5/dataset.h5').read_bytes())}  dataset.h5" in said

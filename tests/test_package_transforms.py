@@ -298,6 +298,6 @@ def test_a_split_that_no_image_is_in_is_not_augmented_in_silence(build):
 def test_copies_have_names_of_their_own():
     rows = [{"key": "x", "split": "train"}, {"key": "x_aug1", "split": "train"}]
     chosen = augment.Config.model_validate({**STANDARD, "multiplier": 2})
-    kept = package.contents(make.frame(MANIFEST, *rows), chosen)
+    kept = package.contents(make.frame(MANIFEST, *rows), chosen).frame()
     assert kept.select("folder", "name").is_unique().all()
     assert len(kept) == 4

@@ -38,7 +38,7 @@ from PIL import Image
 
 from imagemill import package, packs
 from imagemill.engine import Engine, processes
-from imagemill.package import imagefolder, litdata, mds, parquet, renditions, shards, webdataset
+from imagemill.package import imagefolder, litdata, mds, parquet, shards, shelf, webdataset
 from imagemill.package.annotations import Annotations
 from imagemill.packs import Member
 from imagemill.tables import MANIFEST, PLACES
@@ -155,9 +155,9 @@ def alone(name: str, images: Images, out: Path) -> None:
     rows = rows.with_columns(pl.format("{}.jpg", "name").alias("member"), sample="name")
     with packs.Reader(images.packs) as reader:
         for number, part in enumerate(rows.iter_slices(SHARD)):
-            said = renditions.values(part, shard.columns) if shard.columns else [()] * len(part)
+            said = shelf.values(part, shard.columns) if shard.columns else [()] * len(part)
             held = shards.Shard(part["member"].to_list(), said, part["length"].to_list())
-            places = renditions.values(part, ("pack", "offset", "length"))
+            places = shelf.values(part, ("pack", "offset", "length"))
             data = (reader.read(*place) for place in places)
             shard.write(out / f"{number}.{suffix}", held, data)
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from imagemill.progress import say
 from imagemill.tables import Dtype
 
 MANY = 48  # small segments; more are merged
-SMALL = 32 << 20  # bytes of a segment that is still worth merging
+SMALL = 4 << 20  # bytes of a segment that is still worth merging: what is merged is in memory
 STALE = 86_400  # seconds after which an unfinished segment is taken for that of a killed process
 
 
@@ -56,6 +56,13 @@ class Memo:
             found.append(self._among(fresh, wanted))
         return pl.concat(found).unique("digest", keep="any").sort("digest")
 
+    def each(self) -> Iterator[pl.DataFrame]:
+        """Yield all that is remembered, a segment at a time; some rows maybe more than once."""
+        read: set[Path] = set()
+        while fresh := sorted(set(self._segments()) - read):  # as in ``find``
+            read.update(fresh)
+            yield from map(self._read, fresh)
+
     def _among(self, paths: list[Path], wanted: pl.DataFrame) -> pl.DataFrame:
         """Return the ``wanted`` rows of segments, by one join: each has to look at all of them."""
         parts = [pl.scan_parquet(path) for path in paths if self._sound(path)]
@@ -77,13 +84,18 @@ class Memo:
             for part in self.folder.glob("*.part"):
                 _forget_stale(part)
             small = [path for path in self._segments() if path.stat().st_size < SMALL]
-            if len(small) <= MANY:
-                return
-            rows = pl.concat([self._read(path) for path in small])
-            kept = self._write(rows.unique("digest", keep="any").sort("digest"))
-            for path in small:
-                if path != kept:
-                    path.unlink(missing_ok=True)
+            if len(small) > MANY:
+                for group in _grouped(small):
+                    self._merge(group)
+
+    def _merge(self, paths: list[Path]) -> None:
+        kept = self._write(self._distinct(paths).sort("digest"))
+        for path in paths:
+            if path != kept:
+                path.unlink(missing_ok=True)
+
+    def _distinct(self, paths: list[Path]) -> pl.DataFrame:
+        return pl.concat([self._read(path) for path in paths]).unique("digest", keep="any")
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("*.parquet"))
@@ -119,6 +131,19 @@ class Memo:
             say(f"memo: {path} is damaged and forgotten")
             path.unlink(missing_ok=True)
         return name == path.stem
+
+
+def _grouped(paths: list[Path]) -> list[list[Path]]:
+    """Divide segments into groups to be merged, of about ``SMALL`` bytes."""
+    groups: list[list[Path]] = [[]]
+    filled = 0
+    for path in paths:
+        if filled >= SMALL:
+            groups.append([])
+            filled = 0
+        groups[-1].append(path)
+        filled += path.stat().st_size
+    return groups
 
 
 def _name(data: bytes) -> str:

@@ -6,15 +6,20 @@ content gives equal bytes.
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from imagemill.files import replacing, swap
 
 Dtype = type[pl.DataType] | pl.DataType
+
+Pieces = Iterator[pl.DataFrame]
+"""Rows of a table, some at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,30 @@ class Table:
 
         Raises ``TypeError`` when a column is missing or has another type: a defect, not data.
         """
+        chosen = self._chosen(frame)
+        with replacing(folder / self.file) as path:
+            chosen.sort(self.key, maintain_order=True).write_parquet(path, **self._form)
+
+    def write_pieces(self, folder: Path, pieces: Pieces) -> None:
+        """Write rows that come in key order, some at a time, as ``write`` does all at once."""
+
+        def source(*_: object) -> Pieces:
+            return (self._chosen(piece) for piece in pieces)
+
+        with replacing(folder / self.file) as path:
+            register_io_source(source, schema=dict(self.columns)).sink_parquet(path, **self._form)
+
+    @property
+    def _form(self) -> dict[str, Any]:
+        if self.noise:
+            return {"compression": "uncompressed", "row_group_size": 1 << 12}
+        return {"compression": "zstd", "row_group_size": 1 << 16}
+
+    def _chosen(self, frame: pl.DataFrame) -> pl.DataFrame:
         chosen = frame.select(*self.columns)
         if chosen.schema != pl.Schema(self.columns):
             raise TypeError(f"{self.file}: got {chosen.schema}, promised {dict(self.columns)}")
-        with replacing(folder / self.file) as path:
-            chosen.sort(self.key, maintain_order=True).write_parquet(
-                path,
-                compression="uncompressed" if self.noise else "zstd",
-                row_group_size=1 << 12 if self.noise else 1 << 16,
-            )
+        return chosen
 
     def read(self, folder: Path) -> pl.DataFrame:
         """Read the table that another stage wrote to ``folder``."""
@@ -55,6 +75,11 @@ class Table:
         lacking = {name for name in self.later if name not in there}
         found = pl.read_parquet(path, columns=[c for c in self.columns if c not in lacking])
         return self.completed(found)
+
+    def scan(self, folder: Path) -> pl.LazyFrame:
+        """Return what ``read`` returns, without ``later``, of which only what is asked is read."""
+        there = [name for name in self.columns if name not in self.later]
+        return pl.scan_parquet(folder / self.file).select(there)
 
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return ``frame`` with the columns that an earlier version did not write."""

@@ -7,7 +7,7 @@ of training splits also what augmentation derives from them.
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from imagemill import arcface, certificates
 from imagemill.about import About
+from imagemill.arrays import PresumedWronglyError
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.images import Limits
@@ -40,28 +41,27 @@ from imagemill.package import (
 from imagemill.package.annotations import Annotations
 from imagemill.package.augment import Choice
 from imagemill.package.coco import Config as Coco
-from imagemill.package.contents import WANTED, contents
+from imagemill.package.contents import WANTED, Frame, contents
 from imagemill.package.contract import Recipe
 from imagemill.package.hdf5 import Config as Hdf5
 from imagemill.package.imagefolder import Config as ImageFolder
-from imagemill.package.labels import Lot, numbered, warn_of_changes
+from imagemill.package.labels import warn_of_changes
 from imagemill.package.litdata import Config as LitData
+from imagemill.package.lots import Lot
 from imagemill.package.mds import Config as Mds
 from imagemill.package.parquet import Config as Parquet
 from imagemill.package.recordio import Config as RecordIO
-from imagemill.package.renditions import FACTS, Shelf, Source
+from imagemill.package.renditions import FACTS, Placed, Source
+from imagemill.package.shelf import Shelf
 from imagemill.package.transforms import Step, Transform, Transforms, fingerprinted
 from imagemill.package.webdataset import Config as WebDataset
-from imagemill.tables import CONTENTS
+from imagemill.tables import CONTENTS, Pieces
 
 MANIFEST = ("verdict", *WANTED)
 """Columns of ``tables.MANIFEST`` that packaging needs."""
 
 IMAGES_WORTH_A_WORKER = 1000
 """A worker starts in the time in which one that runs packages some thousands."""
-
-Placed = tuple[pl.DataFrame, Shelf]
-"""Rows of ``contents`` with the places of their bytes, and where these are read."""
 
 
 class Formats(Section):
@@ -120,7 +120,10 @@ class Config(Section):
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
-Write = Callable[[Lot, Shelf, Any, Path, Engine], tuple[pl.DataFrame, checksums.Files]]
+Done = tuple[pl.DataFrame | Pieces, checksums.Files]
+"""Rows of ``tables.CONTENTS``, in its order where they come in pieces, and the files."""
+
+Write = Callable[[Lot, Shelf, Any, Path, Engine], Done]
 """Makes the files of one format below a folder, or below its ``shards.NEXT``."""
 
 WRITE: dict[str, Write] = {
@@ -146,7 +149,7 @@ def recipe(config: Config, transforms: tuple[Transform, ...]) -> Recipe:
 class Input:
     """What a package is made of."""
 
-    manifest: pl.DataFrame
+    manifest: Frame
     """``tables.MANIFEST``, or its columns ``MANIFEST``."""
     source: Source
     annotations: Annotations
@@ -157,15 +160,16 @@ def write(
 ) -> pl.DataFrame:
     """Write every configured format below ``out``, which may hold an earlier package.
 
-    Where something fails, ``out`` keeps the earlier package whole. Returns label and copy of each
-    row that is packaged.
+    Where something fails, ``out`` keeps the earlier package whole. Returns for each label how many
+    ``rows`` are packaged, and how many of them are ``derived``.
     """
     with disk.explained(out), engine.kept() as workers:
-        workers.warm(len(given.manifest) // IMAGES_WORTH_A_WORKER)
+        count = given.manifest.lazy().select(pl.len()).collect().item()
+        workers.warm(count // IMAGES_WORTH_A_WORKER)
         job = _Job(given, config, making.remembering(memo), out, memo, workers)
         try:
             told = job.write(presume=True)
-        except renditions.PresumedWronglyError:
+        except PresumedWronglyError:
             told = job.write(presume=False)
     for path in out.iterdir():
         if path.name not in config.formats.wanted() and path.is_dir():
@@ -185,50 +189,50 @@ class _Job:
     engine: Engine
 
     def write(self, *, presume: bool) -> pl.DataFrame:
-        """Write every format; return label and copy of each row.
+        """Write every format; return how many rows there are of each label.
 
         With ``presume`` it may raise ``PresumedWronglyError``.
         """
         lot, shelf, presumed = self._lot(presume)
-        told = lot.rows.select("label", "copy")
+        told = _counts(lot)
         for name, settings in self.config.formats.wanted().items():
             (self.out / name).mkdir(exist_ok=True)
             self._format(name, settings, lot, shelf)
             if presumed:  # every image of it was read, and is as presumed
-                lot = replace(lot, rows=renditions.settle(lot.rows, self.making, self.memo))
+                lot = renditions.settle(lot, self.making, self.memo)
                 presumed = False
         return told
 
     def _lot(self, presume: bool) -> tuple[Lot, Shelf, bool]:
         """Return what is packaged, and whether its renditions are only presumed."""
-        kept = contents(self.given.manifest, self.config.augment, self.config.labels)
-        if self.config.formats.coco is None:
-            kept = kept.drop("source", "key")
-        placed = self._presumed(kept) if presume else None
-        rows, shelf = placed or self._placed(kept)
-        lot = numbered(shards.ordered(rows, self.config.seed), self.config.labels)
-        return lot, shelf, placed is not None
+        unused = ("source", "key") if self.config.formats.coco is None else ()
+        wanted = [name for name in WANTED if name not in unused]
+        kept = contents(self.given.manifest, self.config.augment, self.config.labels, wanted)
+        lot = shards.ordered(kept, self.config.seed)
+        placed = self._presumed(lot) if presume else None
+        return *(placed or self._placed(lot)), placed is not None
 
-    def _presumed(self, kept: pl.DataFrame) -> Placed | None:
+    def _presumed(self, lot: Lot) -> Placed | None:
         """Return what may spare a look at every image: where there is no package yet."""
         if self._of_pixels() or any(self.out.glob(f"*/{CONTENTS.file}")):
             return None
-        return renditions.presumed(kept, self.given.source, self.making, self.memo)
+        return renditions.presumed(lot, self.given.source, self.making, self.memo)
 
     def _of_pixels(self) -> bool:
         return self.making.plain and self.config.formats.of_pixels
 
-    def _placed(self, kept: pl.DataFrame) -> Placed:
+    def _placed(self, lot: Lot) -> Placed:
         if self._of_pixels():
-            return renditions.located(kept, self.given.source, self.making)
-        return renditions.render(kept, self.given.source, self.making, self.memo, self.engine)
+            return renditions.located(lot, self.given.source, self.making)
+        return renditions.render(lot, self.given.source, self.making, self.memo, self.engine)
 
     def _format(self, name: str, settings: Any, lot: Lot, shelf: Shelf) -> None:
         out = self.out / name
         warn_of_changes(out, lot)
         disk.check(out, lot.rows, settings)
+        done: pl.DataFrame | Pieces
         if name == "coco":
-            followed = self.given.annotations.of(lot.rows, self.given.source, self.making)
+            followed = self.given.annotations.of(lot.frame(), self.given.source, self.making)
             done, files = coco.write(followed, lot.labels, shelf, settings, out, self.engine)
         else:
             done, files = WRITE[name](lot, shelf, settings, out, self.engine)
@@ -236,12 +240,26 @@ class _Job:
             folders.commit(out)
         else:
             shards.commit(out, set(files))
-        CONTENTS.write(out, done)
+        if isinstance(done, pl.DataFrame):
+            CONTENTS.write(out, done)
+        else:
+            CONTENTS.write_pieces(out, done)
         labels.write(out, lot)
-        if name == "imagefolder":
+        if name == "imagefolder" and isinstance(done, pl.DataFrame):
             arcface.write(out, done)
-        croissant.write(out, name, self.config.about, done)
+        croissant.write(out, name, self.config.about, lot)
         checksums.write(out, files)
+
+
+def _counts(lot: Lot) -> pl.DataFrame:
+    label = lot.images["class"].gather(lot.rows["image"])
+    derived = (lot.rows["copy"] > 0).alias("derived")
+    rows = (
+        pl.DataFrame([label, derived])
+        .group_by("class")
+        .agg(pl.len().alias("rows"), pl.sum("derived"))
+    )
+    return rows.sort("class")
 
 
 def seal(certificate: Path, out: Path) -> None:
@@ -254,10 +272,10 @@ def seal(certificate: Path, out: Path) -> None:
 def summary(kept: pl.DataFrame, config: Config) -> str:
     """Return what was packaged in one line."""
     wanted = config.formats.wanted()
-    derived = int((kept["copy"] > 0).sum())
+    derived = int(kept["derived"].sum())
     more = f" and {derived:,} derived from them" if derived else ""
     return (
-        f"package: {len(kept) - derived:,} images{more}, {kept['label'].n_unique():,} labels, "
+        f"package: {kept['rows'].sum() - derived:,} images{more}, {len(kept):,} labels, "
         f"as {', '.join(wanted)}; read back and verified"
     )
 

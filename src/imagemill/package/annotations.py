@@ -60,7 +60,8 @@ class Annotations:
 
     def of(self, listed: pl.DataFrame, source: Source, making: Recipe) -> "Followed":
         """Return the annotations of ``listed``, moved as its images were."""
-        facts = source.facts.select("digest", "orientation", upright=pl.struct("width", "height"))
+        side = pl.struct("width", "height")
+        facts = source.facts.lazy().select("digest", "orientation", upright=side).collect()
         rows = listed.join(facts, on="digest", how="left", maintain_order="left")
         return Followed(rows, self, making)
 

@@ -19,8 +19,8 @@ from imagemill.errors import BuildError
 from imagemill.package import imagefolder, shards
 from imagemill.package.annotations import Annotation, Followed
 from imagemill.package.checksums import Files
-from imagemill.package.renditions import Shelf
 from imagemill.package.shards import NEXT
+from imagemill.package.shelf import Shelf
 
 
 class Config(Section):

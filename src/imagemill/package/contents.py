@@ -1,21 +1,31 @@
 """The rows of a package: kept samples, named so that they can be files, and derived copies."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from imagemill.errors import BuildError
 from imagemill.package import augment
+from imagemill.package.lots import Lot
 
 LONGEST = 255  # bytes of a folder's name
 
 WANTED = ("sample", "source", "key", "digest", "label", "split", "fold", "name")
 """Columns of ``tables.MANIFEST`` that are used; with a million rows, the others take memory."""
 
+Frame = pl.DataFrame | pl.LazyFrame
+"""A table, or what reads it."""
+
 
 def contents(
-    manifest: pl.DataFrame,
+    manifest: Frame,
     copying: augment.Config | None = None,
-    labels: list[str] | None = None,
-) -> pl.DataFrame:
+    labels: Sequence[str] | None = None,
+    wanted: Sequence[str] = WANTED,
+) -> Lot:
     """Return the kept samples with what a package says of them, safe as file names.
 
     ``part`` is the split ("all" where there is none), ``folder`` is part/label, or label alone
@@ -24,33 +34,26 @@ def contents(
     ``copy``. Raises ``BuildError`` when nothing is kept, a label has no number, or two things would
     share a folder or file.
     """
-    kept = manifest.lazy().filter(verdict="keep").select(WANTED).sort("sample").collect()
+    kept = manifest.lazy().filter(verdict="keep").select(wanted).sort("sample").collect()
     if kept.is_empty():
         raise BuildError(
             "package: no image is left to package. The report says why each was removed; "
             "loosen the checks in `clean`, or `merge.min_images`."
         )
-    kept = kept.with_columns(
-        _safe(pl.col("split").fill_null("all")).alias("part"),
-        _safe(pl.col("label")).alias("_safe"),
-        _numbers(kept["label"], labels),
-        copy=pl.lit(0, pl.Int32),
-    )
-    _refuse_shared_folders(kept.select(pl.col("split").fill_null("all"), folder="part"))
+    part = _safe(kept["split"].fill_null("all"))
+    kept = kept.with_columns(_safe(kept["label"]).alias("_safe"), _numbers(kept["label"], labels))
+    _refuse_shared_folders(pl.DataFrame([kept["split"].fill_null("all"), part.alias("folder")]))
     _refuse_shared_folders(kept.select("label", folder="_safe"))
     undivided = kept["split"].null_count() == len(kept)
-    folder = pl.col("_safe") if undivided else pl.concat_str("part", pl.lit("/"), "_safe")
-    named = kept.with_columns(folder.alias("folder"), _safe(pl.col("name")).alias("name"))
-    named = named if copying is None else _copied(named, copying)
-    mark = pl.when(pl.col("copy") > 0).then(pl.format("_aug{}", "copy")).otherwise(pl.lit(""))
-    hashed = pl.format("{}_{}{}", "name", pl.col("digest").str.head(16), mark)
-    name = pl.when(_shared()).then(hashed).otherwise("name").alias("name")
-    return _checked(named.with_columns(name).drop("_safe"))
+    folder = pl.col("_safe") if undivided else pl.concat_str(part, pl.lit("/"), "_safe")
+    images = kept.with_columns(folder.alias("folder"), _safe(kept["name"])).drop("_safe")
+    lot = Lot(images, _rows(images, part, copying), _labels(images, labels), {"part": _words(part)})
+    return _named(lot)
 
 
-def _numbers(labels: pl.Series, pinned: list[str] | None) -> pl.Series:
+def _numbers(labels: pl.Series, pinned: Sequence[str] | None) -> pl.Series:
     """Return the class of each label. Raises ``BuildError`` for one that is not pinned."""
-    order = sorted(labels.drop_nulls().unique()) if pinned is None else pinned
+    order = sorted(labels.drop_nulls().unique()) if pinned is None else list(pinned)
     unknown = labels.filter(~labels.is_in(order) | labels.is_null()).unique().sort()
     if len(unknown):
         names = ", ".join(str(each) for each in unknown.head(3))
@@ -62,30 +65,50 @@ def _numbers(labels: pl.Series, pinned: list[str] | None) -> pl.Series:
     return labels.replace_strict(numbers, return_dtype=pl.Int32).alias("class")
 
 
-def _copied(named: pl.DataFrame, copying: augment.Config) -> pl.DataFrame:
-    """Return ``named`` with a row for each derived copy behind that of its image."""
-    missing = sorted(set(copying.splits) - set(named["split"].drop_nulls()))
+def _labels(images: pl.DataFrame, pinned: Sequence[str] | None) -> Sequence[str]:
+    """Return the labels in the order of their numbers."""
+    if pinned is not None:
+        return pinned
+    found: list[str] = images.select("class", "label").unique().sort("class")["label"].to_list()
+    return found
+
+
+def _words(texts: pl.Series) -> pl.Series:
+    return texts.unique().sort()
+
+
+def _rows(images: pl.DataFrame, part: pl.Series, copying: augment.Config | None) -> pl.DataFrame:
+    """Return a row for each image, and behind it one for each copy that is derived from it."""
+    times = np.ones(len(images), np.int64) if copying is None else _times(images["split"], copying)
+    first = np.repeat(np.cumsum(times) - times, times)
+    image = np.repeat(np.arange(len(images), dtype=np.uint32), times)
+    number = _words(part).search_sorted(part).cast(pl.UInt32)
+    return pl.DataFrame(
+        {
+            "image": image,
+            "copy": (np.arange(len(image)) - first).astype(np.int32),
+            "part": number.gather(image),
+            "shared": np.zeros(len(image), np.bool_),
+        }
+    )
+
+
+def _times(splits: pl.Series, copying: augment.Config) -> NDArray[np.int64]:
+    """Return how many rows each image has."""
+    there = splits.drop_nulls().unique().sort().to_list()
+    missing = sorted(set(copying.splits) - set(there))
     if missing:
-        there = ", ".join(named["split"].drop_nulls().unique().sort()) or "none"
         raise BuildError(
             f"package.augment.splits: no image is in the split {missing[0]}; those that exist: "
-            f"{there}. Name them, or choose `augment@package.augment=none`."
+            f"{', '.join(there) or 'none'}. Name them, or choose `augment@package.augment=none`."
         )
-    times = pl.when(pl.col("split").is_in(copying.splits)).then(copying.multiplier).otherwise(1)
-    rows = named.with_columns(pl.int_ranges(0, times, dtype=pl.Int32).alias("copy"))
-    derived = pl.format("{}_aug{}", "name", "copy")
-    name = pl.when(pl.col("copy") > 0).then(derived).otherwise("name")
-    return rows.explode("copy").with_columns(name.alias("name"))
+    copied = splits.is_in(copying.splits).fill_null(value=False).to_numpy()
+    return np.where(copied, copying.multiplier, 1)
 
 
-def _safe(name: pl.Expr) -> pl.Expr:
+def _safe(name: pl.Series) -> pl.Series:
     """Return a name that leads nowhere: no separators, no control characters, not ``..``."""
     return name.str.replace_all(r"[/\\\x00-\x1f\x7f]|^\.*$", "_")
-
-
-def _shared() -> pl.Expr:
-    name = pl.col("name").str.normalize("NFKC").str.to_lowercase()
-    return pl.len().over("folder", name) > 1
 
 
 def _refuse_shared_folders(named: pl.DataFrame) -> None:
@@ -102,11 +125,47 @@ def _refuse_shared_folders(named: pl.DataFrame) -> None:
         )
 
 
-def _checked(named: pl.DataFrame) -> pl.DataFrame:
-    twice = named.filter(_shared())["sample"]
+def _named(lot: Lot) -> Lot:
+    """Mark the rows whose name another has, and so is made longer; see ``Lot.frame``.
+
+    Raises ``BuildError`` where a longer one is another's as well.
+    """
+    shared = _shared(lot)
+    if not len(shared):
+        return lot
+    mark = np.zeros(len(lot), np.bool_)
+    mark[shared] = True
+    lot = lot.having(shared=pl.Series(mark))
+    twice = _shared(lot)
     if len(twice):
+        names = lot.taken(twice[:2]).frame()["sample"]
         raise BuildError(
-            f"package: {' and '.join(twice.head(2))} have equal bytes and would be one file. "
+            f"package: {' and '.join(names)} have equal bytes and would be one file. "
             "Keep one of them, with `clean.keep_copy`."
         )
-    return named
+    return lot
+
+
+def _shared(lot: Lot) -> NDArray[np.int64]:
+    """Return the numbers of the rows that are not alone in having their file's name.
+
+    Case and the ways to write a letter in Unicode do not tell files apart everywhere.
+    """
+    slim = replace(lot, images=lot.images.select("digest", "folder", "name"))
+    hashes = np.concatenate([_hashes(each) for each in slim.slices()])
+    ordered = np.sort(hashes)
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    maybe = np.flatnonzero(np.isin(hashes, again)) if len(again) else np.zeros(0, np.int64)
+    named = slim.taken(maybe).frame()
+    same = named.select((pl.len() > 1).over("folder", _normal())).to_series()
+    shared: NDArray[np.int64] = maybe[same.to_numpy()]
+    return shared
+
+
+def _hashes(lot: Lot) -> NDArray[np.uint64]:
+    name = pl.concat_str("folder", pl.lit("/"), _normal(), ignore_nulls=True)
+    return lot.frame().select(name.hash()).to_series().to_numpy()
+
+
+def _normal() -> pl.Expr:
+    return pl.col("name").str.normalize("NFKC").str.to_lowercase()

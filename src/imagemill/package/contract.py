@@ -6,7 +6,6 @@ frame, less private metadata; else an upright PNG. With transforms, what they gi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from imagemill import images
-from imagemill.errors import BuildError
+from imagemill.arrays import unreadable
 from imagemill.images import Limits
 from imagemill.memo import fingerprint
 from imagemill.package import augment
@@ -26,8 +25,6 @@ FORMAT = {suffix: name for name, suffix in SUFFIX.items()}
 
 AS_IS, STRIPPED, ENCODED, STORED = "as_is", "stripped", "encoded", "stored"
 """How packaged bytes come about: those of the source; less metadata; made anew; kept in a store."""
-
-JPEG = b"\xff\xd8\xff"
 
 SOURCE = "source"
 """Not packaged bytes but the source's, of which a format makes pixels."""
@@ -145,17 +142,8 @@ def canonical(data: bytes, limits: Limits, fact: Fact = UNKNOWN, *, keep: bool =
             return Made(encoded, "png", ENCODED, width, height)
         bare = data if keep else images.strip_metadata(data, name)
     except images.Unreadable as error:
-        raise _unreadable(data, error) from error
+        raise unreadable(data, error) from error
     return Made(bare, SUFFIX[name], AS_IS if bare == data else STRIPPED, width, height)
-
-
-def is_bare(data: bytes, suffix: str) -> bool:
-    """Tell whether an image that is known to meet the contract leaves as it is."""
-    try:
-        bare = images.strip_metadata(data, FORMAT[suffix])
-    except images.Unreadable:
-        return False
-    return bare is data or bare == data
 
 
 def opened(data: bytes, limits: Limits) -> Image.Image:
@@ -163,28 +151,4 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
     try:
         return images.read(data, limits)[1]
     except images.Unreadable as error:
-        raise _unreadable(data, error) from error
-
-
-def shown(data: bytes, limits: Limits, ready: tuple[int, int] | None, mode: str) -> Image.Image:
-    """Return the upright image of a file in ``mode``; the luma of a JPEG that meets the contract.
-
-    ``ready`` is the side of one that is known to. Raises ``BuildError`` when it cannot be read.
-    """
-    try:
-        if ready is None and data.startswith(JPEG):
-            header = images.header(data, limits)
-            ready = (header.width, header.height) if images.meets_contract(header) else None
-        if ready is not None:
-            return images.decode_ready(data, ready, mode)
-        image = images.read(data, limits)[1]
-    except images.Unreadable as error:
-        raise _unreadable(data, error) from error
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _unreadable(data: bytes, error: images.Unreadable) -> BuildError:
-    return BuildError(
-        f"package: image {sha256(data).hexdigest()} cannot be read ({error.reason}), though it "
-        "was measured. Its pack has changed on disk; run `dvc checkout` and build again."
-    )
+        raise unreadable(data, error) from error

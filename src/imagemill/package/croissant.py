@@ -12,6 +12,7 @@ import polars as pl
 
 from imagemill.about import About
 from imagemill.files import replacing
+from imagemill.package.lots import Lot
 from imagemill.tables import CONTENTS
 
 FILE = "croissant.json"
@@ -71,14 +72,14 @@ _CONTEXT = {
 }
 
 
-def write(folder: Path, name: str, about: About, contents: pl.DataFrame) -> None:
+def write(folder: Path, name: str, about: About, lot: Lot) -> None:
     """Write ``croissant.json`` of the format ``name`` to ``folder``, beside its manifest."""
     with replacing(folder / FILE) as part:
-        text = json.dumps(describe(folder, name, about, contents), indent=2, ensure_ascii=False)
+        text = json.dumps(describe(folder, name, about, lot), indent=2, ensure_ascii=False)
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def describe(folder: Path, name: str, about: About, contents: pl.DataFrame) -> dict[str, Any]:
+def describe(folder: Path, name: str, about: About, lot: Lot) -> dict[str, Any]:
     """Return the metadata: the manifest as records, a row for every image."""
     with (folder / CONTENTS.file).open("rb") as file:
         manifest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -89,7 +90,7 @@ def describe(folder: Path, name: str, about: About, contents: pl.DataFrame) -> d
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": about.title,
         "description": (
-            f"{len(contents):,} images of {contents['label'].n_unique():,} labels as {name}; "
+            f"{len(lot):,} images of {lot.images['label'].n_unique():,} labels as {name}; "
             f"credit: {about.credit}"
         ),
         "license": sorted({about.licence, *about.licences.values()}),

@@ -13,8 +13,8 @@ import polars as pl
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package.checksums import Files
-from imagemill.package.renditions import PLACE, Place, Shelf, values
 from imagemill.package.shards import NEXT
+from imagemill.package.shelf import PLACE, Place, Shelf, values
 from imagemill.progress import progress
 
 BATCH = 1000  # files that a worker writes before it takes the next

@@ -15,9 +15,9 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import folders, shards, tars
 from imagemill.package.checksums import Files
-from imagemill.package.labels import Lot
-from imagemill.package.renditions import Shelf
+from imagemill.package.lots import Lot
 from imagemill.package.shards import Read, Shard
+from imagemill.package.shelf import Shelf
 from imagemill.packs import Member
 
 
@@ -51,7 +51,7 @@ def write(
 ) -> tuple[pl.DataFrame, Files]:
     """Write the packs of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
     member = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
-    listed = lot.rows.with_columns(member).sort("member")
+    listed = lot.frame().with_columns(member).sort("member")
     if config.unpacked:
         return listed, folders.write(listed, shelf, out, engine)
     written = shards.write(planned(listed, config.pack_bytes), Packs(), shelf, out, engine)

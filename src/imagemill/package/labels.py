@@ -1,33 +1,14 @@
 """Numbers of labels, which a trained model depends on, from one package to the next."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
 
 from imagemill.files import replacing
 from imagemill.label_maps import difference, shown
+from imagemill.package.lots import Lot
 from imagemill.progress import say
 
 FILE = "labels.json"
-
-
-@dataclass(frozen=True)
-class Lot:
-    """What one package holds."""
-
-    rows: pl.DataFrame
-    """As ``contents`` has them, with where their bytes lie; ``shards.ordered``."""
-    labels: Sequence[str]
-    """In the order of their numbers; one may have no image."""
-
-
-def numbered(rows: pl.DataFrame, pinned: Sequence[str] | None) -> Lot:
-    """Return the lot of ``rows``; ``pinned`` are all labels, in the order of their numbers."""
-    found = rows.select("class", "label").unique().sort("class")["label"].to_list()
-    return Lot(rows, found if pinned is None else pinned)
 
 
 def write(folder: Path, lot: Lot) -> None:

@@ -20,9 +20,9 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, webdataset
 from imagemill.package.checksums import Files
-from imagemill.package.labels import Lot
-from imagemill.package.renditions import Shelf
+from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT, Read, Shard, Written
+from imagemill.package.shelf import Shelf
 from imagemill.packs import BUFFER
 
 INDEX = "index.json"
@@ -101,7 +101,7 @@ def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.rows.with_columns(webdataset.member())
+    listed = lot.frame().with_columns(webdataset.member())
     writer = Shards("jpeg" if (listed["suffix"] == "jpg").all() else "png")
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(plan, writer, shelf, out, engine)

@@ -21,9 +21,9 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package import shards, webdataset
 from imagemill.package.checksums import Files
-from imagemill.package.labels import Lot
-from imagemill.package.renditions import Shelf
+from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT, Read, Shard
+from imagemill.package.shelf import Shelf
 
 README = "README.md"
 UNDIVIDED = "all"  # the part of images without a split; ``datasets`` has it for all splits together
@@ -105,7 +105,7 @@ def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.rows.with_columns(webdataset.member())
+    listed = lot.frame().with_columns(webdataset.member())
     writer = Shards(lot.labels)
     plan = shards.planned(listed, config.shard_images, writer)
     written = shards.write(map(_flat, plan), writer, shelf, out, engine)

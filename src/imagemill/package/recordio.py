@@ -20,9 +20,9 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package.checksums import Files
-from imagemill.package.labels import Lot
-from imagemill.package.renditions import Place, Shelf, values
+from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT
+from imagemill.package.shelf import Place, Shelf, values
 from imagemill.packs import BUFFER
 from imagemill.progress import progress
 
@@ -50,7 +50,7 @@ def write(
 ) -> tuple[pl.DataFrame, Files]:
     """Write the records of each split of ``lot``; return ``tables.CONTENTS``, and the files."""
     del config
-    listed = lot.rows.sort("part", "class", "order")
+    listed = lot.frame().sort("part", "class", maintain_order=True)
     number = pl.int_range(1, pl.len() + 1).over("part")
     listed = listed.with_columns(
         pl.format("{}/{}/{}", "part", pl.lit(RECORD), number).alias("member")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package.checksums import Files
-from imagemill.package.renditions import AT_ONCE, PLACE, Place, Shelf, values
+from imagemill.package.lots import Lot
+from imagemill.package.shelf import PLACE, Place, Shelf, values
 
 LEAST, MOST = 1 / 8, 8  # times the average, as for packs
 NAME = 20  # hex digits of a shard's name
@@ -37,22 +38,25 @@ INDEX: dict[str, Any] = {
 """Where each image lies; ``index.parquet`` of formats in which that is not plain."""
 
 
-def ordered(listed: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return ``listed`` by part and then shuffled by ``seed``, with ``order``: 32 hex digits."""
-    parts = listed.select("sample", "copy").iter_slices(AT_ONCE)
-    order = pl.concat([pl.Series("order", [], pl.String), *(_hashed(part, seed) for part in parts)])
-    return listed.with_columns(order).sort("part", "order")
+def ordered(lot: Lot, seed: int) -> Lot:
+    """Return ``lot`` by part and then shuffled by ``seed``, with ``order``, by which to ``cut``."""
+    keys = [_hashed(each, seed) for each in lot.slices()]
+    high, low = np.concatenate([np.zeros((0, 2), np.uint64), *keys]).T
+    order = np.lexsort((low, high, lot.rows["part"].to_numpy()))
+    return lot.taken(order).having(order=pl.Series(low[order]))
 
 
-def _hashed(part: pl.DataFrame, seed: int) -> pl.Series:
-    names = zip(part["sample"].to_list(), part["copy"].to_list(), strict=True)
-    order = [sha256(f"{seed} {copy} {name}".encode()).hexdigest()[:32] for name, copy in names]
-    return pl.Series("order", order, pl.String)
+def _hashed(lot: Lot, seed: int) -> NDArray[np.uint64]:
+    """Return the first 16 bytes of a hash of each row, as two numbers."""
+    samples = lot.images["sample"].gather(lot.rows["image"]).to_list()
+    names = zip(samples, lot.rows["copy"].to_list(), strict=True)
+    hashes = [sha256(f"{seed} {copy} {name}".encode()).digest()[:16] for name, copy in names]
+    return np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def cuts(order: pl.Series, average: int) -> Iterator[tuple[int, int]]:
-    """Yield first and past-the-end row of each shard of samples with this sorted ``order``."""
-    tail = order.str.slice(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    """Yield first and past-the-end row of each shard of samples in this ``order``."""
+    tail = order.to_numpy()
     ends = np.flatnonzero(tail < np.uint64(min(2**64 - 1, 2**64 // average))) + 1
     yield from _bounded(ends, len(order), max(1, int(LEAST * average)), max(1, MOST * average))
 

@@ -16,9 +16,9 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import shards, tars
 from imagemill.package.checksums import Files
-from imagemill.package.labels import Lot
-from imagemill.package.renditions import Shelf
+from imagemill.package.lots import Lot
 from imagemill.package.shards import Read, Shard
+from imagemill.package.shelf import Shelf
 
 CLASS = "cls"
 
@@ -76,7 +76,7 @@ def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
 ) -> tuple[pl.DataFrame, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.rows.with_columns(member())
+    listed = lot.frame().with_columns(member())
     plan = shards.planned(listed, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
     return listed, written.files()

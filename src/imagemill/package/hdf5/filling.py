@@ -1,0 +1,190 @@
+"""Images on their way into the file, which workers put in their place there and read back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+
+from imagemill import arrays
+from imagemill.arrays import SOURCE, STORE, Batch, Done, Form, Origin, differing
+from imagemill.engine import Engine
+from imagemill.package import contract
+from imagemill.package.contract import FORMAT
+from imagemill.package.hdf5.layout import SLACK, cut, offsets, reserve
+from imagemill.package.hdf5.settings import Config
+from imagemill.package.lots import AT_ONCE, DIGEST, Digests, Lot
+from imagemill.package.shelf import Place, Shelf, values
+from imagemill.packs import BUFFER
+from imagemill.progress import progress
+
+BATCH_BYTES = 2 << 20  # that a worker hands over at once, about; few are in memory at a time
+
+
+class Behind:
+    """Hashes a file behind those who fill it from its beginning to its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = sha256()
+        self._at = 0
+        self._held = memoryview(bytearray(BUFFER))
+
+    def reach(self, end: int) -> None:
+        """Hash up to ``end``; all before is there."""
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._at)
+            while self._at < end and (got := file.readinto(self._held[: end - self._at])):
+                self._hash.update(self._held[:got])
+                self._at += got
+
+    def digest(self) -> str:
+        """Return the sha256 of the whole file."""
+        self.reach(self._path.stat().st_size)
+        return self._hash.hexdigest()
+
+
+def fill_raw(
+    path: Path,
+    split: str,
+    rows: Lot,
+    shelf: Shelf,
+    config: Config,
+    engine: Engine,
+    behind: Behind,
+) -> Digests:
+    """Write one split's pixels and return the sha256 of each image's."""
+    name, form = f"{split}_images", config.form(len(rows))
+    places = [] if config.is_packed else offsets(path, name)
+    work = partial(arrays.fill, form=form)
+    slack = SLACK + 64 * (len(rows) // form.chunk + 1)
+    digests = bytearray()
+    with ExitStack() as stack, progress("package: hdf5", len(rows), "images") as advance:
+        # Closed while workers write to it; they never do where this process does.
+        file = stack.enter_context(h5py.File(path, "r+", libver="v112")) if not places else None
+        for done in engine.map(work, _batches(path, name, rows, shelf, form, places)):
+            if file is not None:
+                reserve(path, file.id.get_filesize() + sum(map(len, done.pieces)) + slack)
+                _put(file[name], len(digests) // DIGEST, done, config, form)
+                file.flush()  # while there is room
+            digests += done.digests
+            if places:
+                behind.reach(places[(len(digests) // DIGEST - 1) // form.chunk])
+            advance(len(done.digests) // DIGEST)
+    if not places:
+        cut(path)
+    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
+
+
+def _batches(
+    path: Path, name: str, rows: Lot, shelf: Shelf, form: Form, places: Sequence[int]
+) -> Iterator[Batch]:
+    """Divide rows into batches of whole chunks."""
+    origin = Origin(shelf.sources, shelf.store, shelf.limits)
+    chunks = max(1, BATCH_BYTES // (form.chunk * form.volume))
+    step = chunks * form.chunk
+    number = 0
+    for slim in rows.slices(max(1, AT_ONCE // step) * step):
+        said = _said(slim)
+        for start in range(0, len(said), step):
+            held = places[number * chunks : (number + 1) * chunks]
+            yield Batch(origin, said[start : start + step], path, name, number * step, held)
+            number += 1
+
+
+COLUMNS = ("digest", "packaged", "how", "suffix", "pack", "offset", "length", "width", "height")
+
+
+def _said(rows: Lot) -> list[tuple[Any, ...]]:
+    """Return the rows of a ``Batch``."""
+    frame = rows.frame()
+    if "packaged" not in frame:
+        frame = frame.with_columns(packaged=pl.lit(None, pl.String))
+    said = []
+    for digest, packaged, how, suffix, pack, offset, length, *side in values(frame, COLUMNS):
+        # What the contract makes of a source's file, of which the pixels are those of the file.
+        kind, of = SOURCE, digest
+        if how == contract.STORED:
+            kind, of = STORE, packaged
+        elif how == contract.PRESUMED:
+            kind = FORMAT[suffix]
+        ready = tuple(side) if suffix == "jpg" and side[0] else None
+        said.append((kind, of, pack, offset, length, ready))
+    return said
+
+
+def _put(array: h5py.Dataset, at: int, done: Done, config: Config, form: Form) -> None:
+    """Write pieces at the row ``at``: chunks that workers have packed, or pixels."""
+    if config.compression == "gzip":
+        for number, piece in enumerate(done.pieces):
+            array.id.write_direct_chunk((at + number * form.chunk, 0, 0, 0), piece)
+        return
+    images = np.frombuffer(b"".join(done.pieces), np.uint8).reshape(-1, *config.shape)
+    array[at : at + len(images)] = images
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Files to write one behind the other."""
+
+    shelf: Shelf
+    places: Sequence[tuple[Any, ...]]
+    """Values of ``Place``."""
+    path: Path
+    array: str
+    start: int
+    """Number of the first byte in the array, and in the file."""
+    offset: int
+
+
+def fill_encoded(
+    path: Path, split: str, rows: Lot, shelf: Shelf, engine: Engine, behind: Behind
+) -> None:
+    """Write one split's files, one behind the other."""
+    name = f"{split}_encoded"
+    (start,) = offsets(path, name)
+    lengths = rows.rows["bytes"].to_numpy()
+    step = max(1, BATCH_BYTES // max(1, int(lengths.mean())))
+    starts = np.cumsum(lengths) - lengths + start
+
+    def files() -> Iterator[_Files]:
+        number = 0
+        for slim in rows.slices(max(1, AT_ONCE // step) * step):
+            places = values(slim.frame())
+            for first in range(0, len(places), step):
+                at = int(starts[number])
+                yield _Files(shelf, places[first : first + step], path, name, at - start, at)
+                number += step
+
+    done = 0
+    with progress("package: hdf5", len(rows), "images") as advance:
+        for count in engine.map(joined, files()):
+            done += count
+            behind.reach(int(starts[done - 1]))
+            advance(count)
+
+
+def joined(batch: _Files) -> int:
+    """Write the files of a batch, one behind the other; return how many.
+
+    Raises ``BuildError`` where one reads back otherwise than it should.
+    """
+    with batch.shelf.open() as shelf:
+        found = list(shelf.unchecked(batch.places))
+        with batch.path.open("r+b", buffering=0) as file:
+            arrays.put(file.fileno(), b"".join(found), batch.offset, batch.path)
+        ends = list(accumulate(map(len, found), initial=0))
+        held = arrays.read(batch.path, batch.array, batch.start, batch.start + ends[-1]).tobytes()
+        for place, (start, end) in zip(batch.places, pairwise(ends), strict=True):
+            at = Place(*place)
+            if sha256(held[start:end]).hexdigest() != at.packaged:
+                shelf.bytes(at)  # which says so where the source is damaged
+                raise differing(f"rows of {batch.array}")
+    return len(found)

@@ -1,0 +1,99 @@
+"""What one package holds: its images, and the rows that are made of them.
+
+An image that augmentation copies has several rows, and whole rows of text take a kilobyte each. So
+a row is numbers, 80 bytes, and ``Lot.frame`` puts texts in where some of the rows are worked on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+AT_ONCE = 16_384  # rows that are looked at together, with texts
+DIGEST = 32  # bytes of a sha256
+
+Digests = NDArray[np.uint8]
+"""sha256 of each row, (N, 32)."""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Rows of a package, in order."""
+
+    images: pl.DataFrame
+    """A row for each kept sample, as ``contents`` has them."""
+    rows: pl.DataFrame
+    """``image`` (row of ``images``), ``copy``, ``shared`` (another file has its name), ``part``;
+    later ``order``, and of the rendition ``packaged`` (``Digests``) and all that ``Place`` has."""
+    labels: Sequence[str] = ()
+    """In the order of their numbers; one may have no image."""
+    words: Mapping[str, pl.Series] = field(default_factory=dict)
+    """The texts that numbers in columns of ``rows`` stand for."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def slice(self, start: int, length: int | None = None) -> "Lot":
+        """Return rows that follow one another."""
+        return replace(self, rows=self.rows.slice(start, length))
+
+    def slices(self, length: int = AT_ONCE) -> Iterator["Lot"]:
+        """Yield all rows, ``length`` at a time."""
+        return (self.slice(start, length) for start in range(0, len(self), length))
+
+    def taken(self, rows: NDArray[np.int64]) -> "Lot":
+        """Return the rows of these numbers, in this order."""
+        taken = [column.gather(rows) for column in self.rows]
+        return replace(self, rows=pl.DataFrame(taken))
+
+    def having(self, words: Mapping[str, pl.Series] | None = None, **columns: pl.Series) -> "Lot":
+        """Return the lot with more columns of rows, or with others in their place."""
+        rows = self.rows.with_columns(each.alias(name) for name, each in columns.items())
+        return replace(self, rows=rows, words={**self.words, **(words or {})})
+
+    def parts(self) -> Iterator[tuple[str, "Lot"]]:
+        """Yield each part, by name, with its rows, which follow one another."""
+        runs = self.rows["part"].rle()
+        start = 0
+        for run in runs:
+            yield self.words["part"][run["value"]], self.slice(start, run["len"])
+            start += run["len"]
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows with all that is known of them, as text where it is."""
+        columns = {each.name: each.gather(self.rows["image"]) for each in self.images}
+        for each in self.rows.drop("image", "shared"):
+            columns[each.name] = self._text(each)
+        named = pl.DataFrame(columns)
+        return named.with_columns(_name(self.rows["shared"]))
+
+    def _text(self, column: pl.Series) -> pl.Series:
+        if column.name in self.words:
+            return self.words[column.name].gather(column)
+        return hexed(column) if column.name == "packaged" else column
+
+
+def _name(shared: pl.Series) -> pl.Expr:
+    """Return the name of a row's file, of which there is one in a folder."""
+    copied = pl.col("copy") > 0
+    name = pl.when(copied).then(pl.format("{}_aug{}", "name", "copy")).otherwise("name")
+    if not shared.any():
+        return name.alias("name")
+    mark = pl.when(copied).then(pl.format("_aug{}", "copy")).otherwise(pl.lit(""))
+    hashed = pl.format("{}_{}{}", name, pl.col("digest").str.head(16), mark)
+    return pl.when(shared).then(hashed).otherwise(name).alias("name")
+
+
+def hexed(digests: pl.Series) -> pl.Series:
+    """Return digests as ``tables`` have them, 64 hexadecimal digits."""
+    digits = digests.to_numpy().tobytes().hex()
+    cut = [digits[at : at + 2 * DIGEST] for at in range(0, len(digits), 2 * DIGEST)]
+    return pl.Series(digests.name, cut, pl.String)
+
+
+def digested(texts: pl.Series) -> Digests:
+    """Return what ``hexed`` makes texts of."""
+    data = bytes.fromhex("".join(texts.to_list()))
+    return np.frombuffer(data, np.uint8).reshape(-1, DIGEST)
