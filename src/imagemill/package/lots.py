@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-AT_ONCE = 16_384  # rows that are looked at together, with texts
+AT_ONCE = 8192  # rows that are looked at together, with texts
 DIGEST = 32  # bytes of a sha256
 
 Digests = NDArray[np.uint8]

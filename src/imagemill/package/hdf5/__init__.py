@@ -20,7 +20,7 @@ from imagemill.package.checksums import Files
 from imagemill.package.hdf5 import filling, reading
 from imagemill.package.hdf5.layout import lay_out
 from imagemill.package.hdf5.settings import FILE, Config
-from imagemill.package.lots import AT_ONCE, Lot, digested
+from imagemill.package.lots import AT_ONCE, DIGEST, Lot, digested
 from imagemill.package.shelf import Shelf
 from imagemill.tables import CONTENTS, Pieces
 
@@ -54,12 +54,14 @@ def _fill_raw(
     path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, behind: filling.Behind
 ) -> Lot:
     """Write the pixels of every split; return what the package holds then."""
-    digests = [
-        filling.fill_raw(path, split, rows, shelf, config, engine, behind)
-        for split, rows in lot.parts()
-    ]
+    digests = np.empty((len(lot), DIGEST), np.uint8)
+    start = 0
+    for split, rows in lot.parts():
+        those = digests[start : start + len(rows)]
+        filling.fill_raw(path, split, rows, shelf, config, engine, behind, those)
+        start += len(rows)
     volume = pl.repeat(config.volume, len(lot), dtype=pl.Int64, eager=True)
-    return lot.having(packaged=pl.Series(np.concatenate(digests)), bytes=volume)
+    return lot.having(packaged=pl.Series(digests), bytes=volume)
 
 
 def _numbers(rows: pl.DataFrame) -> dict[int, str]:

@@ -59,28 +59,30 @@ def fill_raw(
     config: Config,
     engine: Engine,
     behind: Behind,
-) -> Digests:
-    """Write one split's pixels and return the sha256 of each image's."""
+    digests: Digests,
+) -> None:
+    """Write one split's pixels, and put the sha256 of each image's into ``digests``."""
     name, form = f"{split}_images", config.form(len(rows))
     places = [] if config.is_packed else offsets(path, name)
     work = partial(arrays.fill, form=form)
     slack = SLACK + 64 * (len(rows) // form.chunk + 1)
-    digests = bytearray()
+    count = 0
     with ExitStack() as stack, progress("package: hdf5", len(rows), "images") as advance:
         # Closed while workers write to it; they never do where this process does.
         file = stack.enter_context(h5py.File(path, "r+", libver="v112")) if not places else None
         for done in engine.map(work, _batches(path, name, rows, shelf, form, places)):
             if file is not None:
                 reserve(path, file.id.get_filesize() + sum(map(len, done.pieces)) + slack)
-                _put(file[name], len(digests) // DIGEST, done, config, form)
+                _put(file[name], count, done, config, form)
                 file.flush()  # while there is room
-            digests += done.digests
+            those = np.frombuffer(done.digests, np.uint8).reshape(-1, DIGEST)
+            digests[count : count + len(those)] = those
+            count += len(those)
             if places:
-                behind.reach(places[(len(digests) // DIGEST - 1) // form.chunk])
-            advance(len(done.digests) // DIGEST)
+                behind.reach(places[(count - 1) // form.chunk])
+            advance(len(those))
     if not places:
         cut(path)
-    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
 
 
 def _batches(
