@@ -24,6 +24,7 @@ from imagemill import images, packs
 from imagemill.errors import BuildError
 
 GZIP_LEVEL = 4
+CACHED = 256 << 10  # bytes that are written, read back and compared at once
 
 Mode = Literal["L", "RGB"]
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3}
@@ -102,22 +103,50 @@ class Done:
 
 def fill(batch: Batch, form: Form) -> Done:
     """Make rows, and write them where they belong or hand them over, a piece a chunk."""
-    made = np.empty((len(batch.rows), form.volume), np.uint8)
-    for row, image in zip(made, fitted(_decoded(batch, form), form), strict=True):
-        row[:] = np.frombuffer(image, np.uint8)
+    images = fitted(_decoded(batch, form), form)
     if batch.offsets:
-        _write(batch, made, form.chunk)
-        found = np.empty_like(made)
-        _read(batch, found, form)
-        if not np.array_equal(_words(made), _words(found)):
-            raise differing(f"rows of {batch.array}")
-        return Done(hashed(found), ())
-    digests = hashed(made)
-    pieces = [made[at : at + form.chunk].tobytes() for at in range(0, len(made), form.chunk)]
+        return Done(_filled(batch, form, images), ())
+    pieces = [made.tobytes() for made in _pieces(images, len(batch.rows), form.chunk, form)]
+    digests = b"".join(hashed(_rows(piece, form)) for piece in pieces)
     if form.compression == "gzip":
         full = form.chunk * form.volume
         pieces = [zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in pieces]
     return Done(digests, pieces)
+
+
+def _rows(piece: bytes, form: Form) -> NDArray[np.uint8]:
+    return np.frombuffer(piece, np.uint8).reshape(-1, form.volume)
+
+
+def _pieces(
+    images: Iterator[bytes], count: int, step: int, form: Form
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield ``count`` rows, ``step`` at a time."""
+    for start in range(0, count, step):
+        made = np.empty((min(step, count - start), form.volume), np.uint8)
+        for row in made:
+            row[:] = np.frombuffer(next(images), np.uint8)
+        yield made
+
+
+def _filled(batch: Batch, form: Form, images: Iterator[bytes]) -> bytes:
+    """Write rows where they belong; return the sha256 of each as it is read back.
+
+    Some chunks at a time, which the processor's cache holds until they are compared. Raises
+    ``BuildError`` where they are read back otherwise.
+    """
+    chunks = max(1, CACHED // (form.chunk * form.volume))
+    digests = []
+    at = 0
+    with _Array(batch, form) as array:
+        for number, made in enumerate(_pieces(images, len(batch.rows), chunks * form.chunk, form)):
+            array.write(made, batch.offsets[number * chunks : (number + 1) * chunks])
+            found = array.read(batch.row + at, len(made))
+            if not np.array_equal(_words(made), _words(found)):
+                raise differing(f"rows of {batch.array}")
+            digests.append(hashed(found))
+            at += len(made)
+    return b"".join(digests)
 
 
 def hashed(rows: NDArray[np.uint8]) -> bytes:
@@ -213,15 +242,41 @@ def _is_grey(image: Image.Image, size: tuple[int, int]) -> bool:
     return image.mode == "L" and image.size == size
 
 
-def _write(batch: Batch, rows: NDArray[np.uint8], chunk: int) -> None:
-    """Write rows where their chunks belong."""
-    handle = os.open(batch.path, os.O_WRONLY)
-    try:
-        for number, offset in enumerate(batch.offsets):
-            piece = rows[number * chunk : (number + 1) * chunk]
-            put(handle, piece.data, offset, batch.path)
-    finally:
-        os.close(handle)
+class _Array:
+    """One array of a file, whose chunks have their places: written there, read as HDF5 does."""
+
+    def __init__(self, batch: Batch, form: Form) -> None:
+        # No cache: it would only copy each row once more.
+        uncached = h5p.create(h5p.DATASET_ACCESS)
+        uncached.set_chunk_cache(0, 0, 1.0)
+        self._path, self._form = batch.path, form
+        self._handle = os.open(batch.path, os.O_WRONLY)
+        self._file = h5f.open(os.fsencode(batch.path), h5f.ACC_RDONLY)
+        self._array = h5d.open(self._file, batch.array.encode(), uncached)
+
+    def write(self, rows: NDArray[np.uint8], offsets: Sequence[int]) -> None:
+        """Write rows where their chunks belong."""
+        step = self._form.chunk
+        for number, offset in enumerate(offsets):
+            piece = rows[number * step : (number + 1) * step]
+            put(self._handle, piece.data, offset, self._path)
+
+    def read(self, start: int, count: int) -> NDArray[np.uint8]:
+        """Return ``count`` rows from ``start`` on."""
+        form = self._form
+        shape = (count, form.height, form.width, CHANNELS[form.mode])
+        rows = np.empty(shape, np.uint8)
+        there = self._array.get_space()
+        there.select_hyperslab((start, 0, 0, 0), shape)
+        self._array.read(h5s.create_simple(shape), there, rows)
+        return rows.reshape(count, -1)
+
+    def __enter__(self) -> "_Array":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        os.close(self._handle)
 
 
 def put(handle: int, data: bytes | memoryview, offset: int, path: Path) -> None:
@@ -229,21 +284,6 @@ def put(handle: int, data: bytes | memoryview, offset: int, path: Path) -> None:
     length = data.nbytes if isinstance(data, memoryview) else len(data)
     if os.pwrite(handle, data, offset) != length:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def _read(batch: Batch, rows: NDArray[np.uint8], form: Form) -> None:
-    """Read rows as HDF5 does, past its cache, which would only copy them once more."""
-    uncached = h5p.create(h5p.DATASET_ACCESS)
-    uncached.set_chunk_cache(0, 0, 1.0)
-    file = h5f.open(os.fsencode(batch.path), h5f.ACC_RDONLY)
-    try:
-        array = h5d.open(file, batch.array.encode(), uncached)
-        shape = (len(rows), form.height, form.width, CHANNELS[form.mode])
-        there = array.get_space()
-        there.select_hyperslab((batch.row, 0, 0, 0), shape)
-        array.read(h5s.create_simple(shape), there, rows.reshape(shape))
-    finally:
-        file.close()
 
 
 def read(path: Path, array: str, start: int, end: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from imagemill import arrays
-from imagemill.arrays import SOURCE, STORE, Batch, Done, Form, Origin, differing
+from imagemill.arrays import CACHED, SOURCE, STORE, Batch, Done, Form, Origin, differing
 from imagemill.engine import Engine
 from imagemill.package import contract
 from imagemill.package.contract import FORMAT
@@ -22,7 +22,6 @@ from imagemill.package.hdf5.layout import SLACK, cut, offsets, reserve
 from imagemill.package.hdf5.settings import Config
 from imagemill.package.lots import AT_ONCE, DIGEST, Digests, Lot
 from imagemill.package.shelf import Place, Shelf, values
-from imagemill.packs import BUFFER
 from imagemill.progress import progress
 
 BATCH_BYTES = 2 << 20  # that a worker hands over at once, about; few are in memory at a time
@@ -35,7 +34,7 @@ class Behind:
         self._path = path
         self._hash = sha256()
         self._at = 0
-        self._held = memoryview(bytearray(BUFFER))
+        self._held = memoryview(bytearray(CACHED))
 
     def reach(self, end: int) -> None:
         """Hash up to ``end``; all before is there."""
