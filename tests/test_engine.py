@@ -265,9 +265,9 @@ def test_workers_that_were_started_early_are_those_that_work():
 
     with make.workers(2).kept() as engine:
         before = {each.pid for each in active_children()}
-        engine.warm(2)
+        engine.warm(2, "json")
         started = {each.pid for each in active_children()} - before
         assert len(started) == 2
         assert {pid for _, pid in engine.map(square, range(40))} <= started
-        engine.warm(0)
+        engine.warm(0, "json")
         assert {each.pid for each in active_children()} - before == started

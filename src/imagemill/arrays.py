@@ -119,17 +119,17 @@ def _rows(piece: bytes, form: Form) -> NDArray[np.uint8]:
 
 
 def _pieces(
-    images: Iterator[bytes], count: int, step: int, form: Form
+    images: Iterator[NDArray[Any]], count: int, step: int, form: Form
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield ``count`` rows, ``step`` at a time."""
     for start in range(0, count, step):
         made = np.empty((min(step, count - start), form.volume), np.uint8)
         for row in made:
-            row[:] = np.frombuffer(next(images), np.uint8)
+            np.copyto(row, next(images), casting="unsafe")  # the lowest byte
         yield made
 
 
-def _filled(batch: Batch, form: Form, images: Iterator[bytes]) -> bytes:
+def _filled(batch: Batch, form: Form, images: Iterator[NDArray[Any]]) -> bytes:
     """Write rows where they belong; return the sha256 of each as it is read back.
 
     Some chunks at a time, which the processor's cache holds until they are compared. Raises
@@ -223,8 +223,8 @@ def unreadable(data: bytes, error: images.Unreadable) -> BuildError:
 BANDS = "CMYK"  # whose resizing looks at each band by itself
 
 
-def fitted(found: Iterator[Image.Image], form: Form) -> Iterator[bytes]:
-    """Yield the pixels of images in the shape of a row."""
+def fitted(found: Iterator[Image.Image], form: Form) -> Iterator[NDArray[Any]]:
+    """Yield the pixels of images in the shape of a row: the lowest byte of each number."""
     side = form.width, form.height
     method = FILTERS[form.filter]
     while some := list(islice(found, len(BANDS))):
@@ -232,10 +232,18 @@ def fitted(found: Iterator[Image.Image], form: Form) -> Iterator[bytes]:
         if len(some) == len(BANDS) and size != side and all(_is_grey(each, size) for each in some):
             # Four grey images at once take two thirds of the time, and get the same pixels.
             four = Image.merge(BANDS, some).resize(side, method)
-            yield from (four.tobytes("raw", band) for band in BANDS)
+            yield from _bands(four)
             continue
         for image in some:
-            yield (image if image.size == side else image.resize(side, method)).tobytes()
+            shown = image if image.size == side else image.resize(side, method)
+            yield np.frombuffer(shown.tobytes(), np.uint8)
+
+
+def _bands(four: Image.Image) -> Iterator[NDArray[np.uint32]]:
+    """Yield each band in the lowest byte of numbers; Pillow's own way takes a third longer."""
+    pixels = np.frombuffer(four.tobytes(), "<u4")
+    for band in range(len(BANDS)):
+        yield pixels >> np.uint32(8 * band)
 
 
 def _is_grey(image: Image.Image, size: tuple[int, int]) -> bool:

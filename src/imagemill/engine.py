@@ -25,6 +25,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.util import Finalize
 from signal import SIGTERM, Signals
@@ -76,11 +77,14 @@ class Engine:
         finally:
             keeper.close()
 
-    def warm(self, most: int) -> None:
-        """Start up to ``most`` workers of an engine that is kept, while others have work to do."""
+    def warm(self, most: int, module: str) -> None:
+        """Start up to ``most`` workers of an engine that is kept, while others have work to do.
+
+        They import the module in which their work is.
+        """
         executor = self._start()
         for _ in range(min(most, self._ahead)):
-            executor.submit(_nothing, None)
+            executor.submit(_imported, module)
 
     def map(
         self,
@@ -249,6 +253,10 @@ def _submitted(executor: Executor, work: Callable[[Batch], Given], batch: Batch)
 
 def _nothing(_: object) -> None:
     """Show that a worker starts, and takes its batches."""
+
+
+def _imported(module: str) -> None:
+    import_module(module)
 
 
 def _signal(code: int) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from imagemill import arcface, certificates
+from imagemill import arcface, arrays, certificates
 from imagemill.about import About
 from imagemill.arrays import PresumedWronglyError
 from imagemill.config import Section
@@ -165,8 +165,8 @@ def write(
     """
     with disk.explained(out), engine.kept() as workers:
         count = given.manifest.lazy().select(pl.len()).collect().item()
-        workers.warm(count // IMAGES_WORTH_A_WORKER)
         job = _Job(given, config, making.remembering(memo), out, memo, workers)
+        workers.warm(count // IMAGES_WORTH_A_WORKER, job.module)
         try:
             told = job.write(presume=True)
         except PresumedWronglyError:
@@ -217,6 +217,11 @@ class _Job:
         if self._of_pixels() or any(self.out.glob(f"*/{CONTENTS.file}")):
             return None
         return renditions.presumed(lot, self.given.source, self.making, self.memo)
+
+    @property
+    def module(self) -> str:
+        """The module in which the workers' work is; another takes long to import."""
+        return arrays.__name__ if self._of_pixels() else __name__
 
     def _of_pixels(self) -> bool:
         return self.making.plain and self.config.formats.of_pixels

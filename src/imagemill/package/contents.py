@@ -1,7 +1,6 @@
 """The rows of a package: kept samples, named so that they can be files, and derived copies."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -138,7 +137,7 @@ def _named(lot: Lot) -> Lot:
     lot = lot.having(shared=pl.Series(mark))
     twice = _shared(lot)
     if len(twice):
-        names = lot.taken(twice[:2]).frame()["sample"]
+        names = lot.taken(twice[:2]).frame("sample")["sample"]
         raise BuildError(
             f"package: {' and '.join(names)} have equal bytes and would be one file. "
             "Keep one of them, with `clean.keep_copy`."
@@ -151,12 +150,11 @@ def _shared(lot: Lot) -> NDArray[np.int64]:
 
     Case and the ways to write a letter in Unicode do not tell files apart everywhere.
     """
-    slim = replace(lot, images=lot.images.select("digest", "folder", "name"))
-    hashes = np.concatenate([_hashes(each) for each in slim.slices()])
+    hashes = np.concatenate([_hashes(each) for each in lot.slices()])
     ordered = np.sort(hashes)
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     maybe = np.flatnonzero(np.isin(hashes, again)) if len(again) else np.zeros(0, np.int64)
-    named = slim.taken(maybe).frame()
+    named = lot.taken(maybe).frame("folder", "name")
     same = named.select((pl.len() > 1).over("folder", _normal())).to_series()
     shared: NDArray[np.int64] = maybe[same.to_numpy()]
     return shared
@@ -164,7 +162,7 @@ def _shared(lot: Lot) -> NDArray[np.int64]:
 
 def _hashes(lot: Lot) -> NDArray[np.uint64]:
     name = pl.concat_str("folder", pl.lit("/"), _normal(), ignore_nulls=True)
-    return lot.frame().select(name.hash()).to_series().to_numpy()
+    return lot.frame("folder", "name").select(name.hash()).to_series().to_numpy()
 
 
 def _normal() -> pl.Expr:

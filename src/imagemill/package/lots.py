@@ -61,29 +61,35 @@ class Lot:
             yield self.words["part"][run["value"]], self.slice(start, run["len"])
             start += run["len"]
 
-    def frame(self) -> pl.DataFrame:
-        """Return the rows with all that is known of them, as text where it is."""
-        columns = {each.name: each.gather(self.rows["image"]) for each in self.images}
-        for each in self.rows.drop("image", "shared"):
-            columns[each.name] = self._text(each)
-        named = pl.DataFrame(columns)
-        return named.with_columns(_name(self.rows["shared"]))
+    def frame(self, *names: str) -> pl.DataFrame:
+        """Return what is known of the rows, or some columns of it; as text where it is."""
+        every = (*self.images.columns, *self.rows.drop("image", "shared").columns)
+        return pl.DataFrame({name: self._column(name) for name in names or every})
 
-    def _text(self, column: pl.Series) -> pl.Series:
-        if column.name in self.words:
-            return self.words[column.name].gather(column)
-        return hexed(column) if column.name == "packaged" else column
+    def _column(self, name: str) -> pl.Series:
+        if name == "name":
+            return self._name()
+        if name not in self.rows:
+            return self.images[name].gather(self.rows["image"])
+        if name in self.words:
+            return self.words[name].gather(self.rows[name])
+        return hexed(self.rows[name]) if name == "packaged" else self.rows[name]
 
-
-def _name(shared: pl.Series) -> pl.Expr:
-    """Return the name of a row's file, of which there is one in a folder."""
-    copied = pl.col("copy") > 0
-    name = pl.when(copied).then(pl.format("{}_aug{}", "name", "copy")).otherwise("name")
-    if not shared.any():
-        return name.alias("name")
-    mark = pl.when(copied).then(pl.format("_aug{}", "copy")).otherwise(pl.lit(""))
-    hashed = pl.format("{}_{}{}", name, pl.col("digest").str.head(16), mark)
-    return pl.when(shared).then(hashed).otherwise(name).alias("name")
+    def _name(self) -> pl.Series:
+        """Return the name of each row's file, of which there is one in a folder."""
+        found = self.images.select("name", "digest")[self.rows["image"]]
+        copy, shared = self.rows["copy"], self.rows["shared"]
+        copied = copy > 0
+        if copied.any():
+            derived = pl.format("{}_aug{}", "name", copy)
+            found = found.with_columns(
+                pl.when(copied).then(derived).otherwise("name").alias("name")
+            )
+        if shared.any():
+            mark = pl.when(copied).then(pl.format("_aug{}", copy)).otherwise(pl.lit(""))
+            hashed = pl.format("{}_{}{}", "name", pl.col("digest").str.head(16), mark)
+            found = found.with_columns(pl.when(shared).then(hashed).otherwise("name").alias("name"))
+        return found["name"]
 
 
 def hexed(digests: pl.Series) -> pl.Series:

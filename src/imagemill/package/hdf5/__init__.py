@@ -34,31 +34,36 @@ def write(
     """Write ``out/dataset.h5`` and read it back; return ``tables.CONTENTS``, and the file."""
     with replacing(out / FILE) as part:
         lay_out(part, lot, config)
-        behind = filling.Behind(part)
-        if config.store == "raw":
-            lot = _fill_raw(part, lot, shelf, config, engine, behind)
-        else:
-            for split, rows in lot.parts():
-                filling.fill_encoded(part, split, rows, shelf, engine, behind)
-        for split, rows in lot.parts():
-            reading.verify_columns(part, split, reading.columns(rows))
-            if config.is_packed:
-                packaged = rows.rows["packaged"].to_numpy().tobytes()
-                reading.verify_images(part, split, packaged, engine)
-        reading.verify_labels(part, _numbers(lot.images))
-        digest = None if config.is_packed else behind.digest()
+        with filling.Around(part) as around:
+            if config.store == "raw":
+                lot = _fill_raw(part, lot, shelf, config, engine, around)
+            else:
+                for split, rows in lot.parts():
+                    filling.fill_encoded(part, split, rows, shelf, engine, around)
+            _verify(part, lot, config, engine)
+            digest = None if config.is_packed else around.digest()
     return _listed(lot, KIND[config.store]), {FILE: digest}
 
 
+def _verify(path: Path, lot: Lot, config: Config, engine: Engine) -> None:
+    """Read back what was not when it was written."""
+    for split, rows in lot.parts():
+        reading.verify_columns(path, split, reading.columns(rows))
+        if config.is_packed:
+            packaged = rows.rows["packaged"].to_numpy().tobytes()
+            reading.verify_images(path, split, packaged, engine)
+    reading.verify_labels(path, _numbers(lot.images))
+
+
 def _fill_raw(
-    path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, behind: filling.Behind
+    path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, around: filling.Around
 ) -> Lot:
     """Write the pixels of every split; return what the package holds then."""
     digests = np.empty((len(lot), DIGEST), np.uint8)
     start = 0
     for split, rows in lot.parts():
         those = digests[start : start + len(rows)]
-        filling.fill_raw(path, split, rows, shelf, config, engine, behind, those)
+        filling.fill_raw(path, split, rows, shelf, config, engine, around, those)
         start += len(rows)
     volume = pl.repeat(config.volume, len(lot), dtype=pl.Int64, eager=True)
     return lot.having(packaged=pl.Series(digests), bytes=volume)
@@ -70,12 +75,13 @@ def _numbers(rows: pl.DataFrame) -> dict[int, str]:
 
 def _listed(lot: Lot, kind: str) -> Iterator[pl.DataFrame]:
     """Yield ``tables.CONTENTS``, in the order of the members' names: ``<split>_images/<row>``."""
+    others = [name for name in CONTENTS.columns if name != "member"]
     for split, rows in sorted(lot.parts(), key=lambda part: f"{part[0]}_{kind}/"):
         order = _as_text(len(rows))
         for start in range(0, len(rows), AT_ONCE):
             some = order[start : start + AT_ONCE]
             member = pl.Series("member", [f"{split}_{kind}/{row}" for row in some.tolist()])
-            yield rows.taken(some).frame().with_columns(member).select(*CONTENTS.columns)
+            yield rows.taken(some).frame(*others).with_columns(member)
 
 
 def _as_text(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

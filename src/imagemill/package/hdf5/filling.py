@@ -1,6 +1,7 @@
 """Images on their way into the file, which workers put in their place there and read back."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import polars as pl
 
 from imagemill import arrays
 from imagemill.arrays import CACHED, SOURCE, STORE, Batch, Done, Form, Origin, differing
@@ -27,17 +27,34 @@ from imagemill.progress import progress
 BATCH_BYTES = 2 << 20  # that a worker hands over at once, about; few are in memory at a time
 
 
-class Behind:
-    """Hashes a file behind those who fill it from its beginning to its end."""
+class Around:
+    """Makes room in a file before those who fill it from its beginning, and hashes it behind them.
+
+    Room takes a while where each page of a file is cleared, as in memory.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._hash = sha256()
         self._at = 0
         self._held = memoryview(bytearray(CACHED))
+        self._beside = ThreadPoolExecutor(1)
+        self._room = self._beside.submit(reserve, path, path.stat().st_size)
+
+    def __enter__(self) -> "Around":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beside.shutdown()
+
+    def wait(self) -> None:
+        """Wait until there is room. Raises ``OSError`` where there is none."""
+        self._room.result()
 
     def reach(self, end: int) -> None:
-        """Hash up to ``end``; all before is there."""
+        """Hash up to ``end``; all before is there. Raises ``OSError`` where there is no room."""
+        if self._room.done():
+            self.wait()
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._at)
             while self._at < end and (got := file.readinto(self._held[: end - self._at])):
@@ -45,7 +62,8 @@ class Behind:
                 self._at += got
 
     def digest(self) -> str:
-        """Return the sha256 of the whole file."""
+        """Return the sha256 of the whole file. Raises ``OSError`` where there is no room."""
+        self.wait()
         self.reach(self._path.stat().st_size)
         return self._hash.hexdigest()
 
@@ -57,11 +75,13 @@ def fill_raw(
     shelf: Shelf,
     config: Config,
     engine: Engine,
-    behind: Behind,
+    around: Around,
     digests: Digests,
 ) -> None:
     """Write one split's pixels, and put the sha256 of each image's into ``digests``."""
     name, form = f"{split}_images", config.form(len(rows))
+    if config.is_packed:
+        around.wait()
     places = [] if config.is_packed else offsets(path, name)
     work = partial(arrays.fill, form=form)
     slack = SLACK + 64 * (len(rows) // form.chunk + 1)
@@ -78,7 +98,7 @@ def fill_raw(
             digests[count : count + len(those)] = those
             count += len(those)
             if places:
-                behind.reach(places[(count - 1) // form.chunk])
+                around.reach(places[(count - 1) // form.chunk])
             advance(len(those))
     if not places:
         cut(path)
@@ -100,24 +120,22 @@ def _batches(
             number += 1
 
 
-COLUMNS = ("digest", "packaged", "how", "suffix", "pack", "offset", "length", "width", "height")
+COLUMNS = ("how", "suffix", "pack", "offset", "length", "width", "height")
 
 
 def _said(rows: Lot) -> list[tuple[Any, ...]]:
     """Return the rows of a ``Batch``."""
-    frame = rows.frame()
-    if "packaged" not in frame:
-        frame = frame.with_columns(packaged=pl.lit(None, pl.String))
+    # A store's files are known by what was made, of which no hash is known before it is.
+    digests = ("digest", "packaged" if "packaged" in rows.rows else "digest")
+    columns = (*digests, *COLUMNS)
     said = []
-    for digest, packaged, how, suffix, pack, offset, length, *side in values(frame, COLUMNS):
-        # What the contract makes of a source's file, of which the pixels are those of the file.
-        kind, of = SOURCE, digest
+    for of, packaged, how, suffix, *place, width, height in values(rows.frame(*columns), columns):
+        ready = (width, height) if suffix == "jpg" and width else None
         if how == contract.STORED:
-            kind, of = STORE, packaged
-        elif how == contract.PRESUMED:
-            kind = FORMAT[suffix]
-        ready = tuple(side) if suffix == "jpg" and side[0] else None
-        said.append((kind, of, pack, offset, length, ready))
+            said.append((STORE, packaged, *place, ready))
+        else:
+            # What the contract makes of a source's file shows the pixels of the file.
+            said.append((FORMAT[suffix] if how == contract.PRESUMED else SOURCE, of, *place, ready))
     return said
 
 
@@ -146,7 +164,7 @@ class _Files:
 
 
 def fill_encoded(
-    path: Path, split: str, rows: Lot, shelf: Shelf, engine: Engine, behind: Behind
+    path: Path, split: str, rows: Lot, shelf: Shelf, engine: Engine, around: Around
 ) -> None:
     """Write one split's files, one behind the other."""
     name = f"{split}_encoded"
@@ -168,7 +186,7 @@ def fill_encoded(
     with progress("package: hdf5", len(rows), "images") as advance:
         for count in engine.map(joined, files()):
             done += count
-            behind.reach(int(starts[done - 1]))
+            around.reach(int(starts[done - 1]))
             advance(count)
 
 

@@ -17,7 +17,7 @@ SLACK = 1 << 20  # bytes that HDF5 may need for what it notes of its own, beside
 
 
 def lay_out(path: Path, lot: Lot, config: Config) -> None:
-    """Make a file with all but the images of ``lot``, and room for them where that is known."""
+    """Make a file with all but the images of ``lot``, as long as it will be where that is known."""
     reserve(path, _columns(lot) + SLACK, _least(lot, config))
     with h5py.File(path, "w", libver="v112") as file:
         for split, rows in lot.parts():
@@ -25,7 +25,6 @@ def lay_out(path: Path, lot: Lot, config: Config) -> None:
             _write_columns(file, split, rows, config)
         lines = [f"{number},{label}".encode() for number, label in enumerate(lot.labels)]
         file.create_dataset("label_map", data=np.array(lines), track_times=False)
-    reserve(path, path.stat().st_size)
 
 
 def _longest(lot: Lot) -> int:
