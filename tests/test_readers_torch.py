@@ -483,6 +483,15 @@ def test_the_iterable_dataset_is_resumed_to_the_batch(webdataset):
     assert same(list(resumed), whole)
 
 
+def test_a_state_that_only_workers_know_is_not_made_up(webdataset):
+    dataset = IterableDataset(webdataset, BATCH, shuffle=True)
+    next(iter(DataLoader(dataset, batch_size=None, num_workers=2)))
+    with pytest.raises(PackageError, match="workers read this dataset"):
+        dataset.state_dict()
+    next(iter(dataset))
+    assert dataset.state_dict() == {"epoch": 0, "given": 1, "workers": 1}
+
+
 def loaded(states: list[dict[str, int]], worker: int) -> None:
     """Give a worker its state, as torchdata does."""
     info = torch.utils.data.get_worker_info()

@@ -213,8 +213,8 @@ class IterableDataset(Batched, data.IterableDataset[Any]):
         super().__init__(package, batch_size, order, drop_last, mode, size, transform, dtype)
         self._workers = 1
         """Processes that took turns when the state was stored that is loaded."""
-        # Workers that persist from epoch to epoch hear by it which one comes next.
-        self._told = torch.tensor(0).share_memory_()
+        # Epoch, by which workers that persist hear of the next; and 1 where workers read it.
+        self._told = torch.tensor([0, 0]).share_memory_()
         self._heard = 0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -224,13 +224,14 @@ class IterableDataset(Batched, data.IterableDataset[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Shuffle for this epoch. The epoch that a state was loaded for goes on where it was."""
         self._heard = epoch
-        self._told.fill_(epoch)
+        self._told[0] = epoch
         super().set_epoch(epoch)
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         worker = data.get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        told = int(self._told)
+        told = int(self._told[0])
+        self._told[1] = worker is not None
         if told != self._heard:
             self._heard = told
             super().set_epoch(told)
@@ -256,7 +257,13 @@ class IterableDataset(Batched, data.IterableDataset[Any]):
         """Return where this process is: epoch, batches given, and how many take turns.
 
         For who has no workers, or asks each of them as torchdata's ``StatefulDataLoader`` does.
+        Raises ``PackageError`` where workers read, who alone know.
         """
+        if data.get_worker_info() is None and self._told[1]:
+            raise PackageError(
+                "workers read this dataset, and only they know where they are: use Loader, or "
+                "torchdata's StatefulDataLoader, whose state_dict() asks them"
+            )
         return {"epoch": self._epoch, "given": self._given, "workers": self._workers}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
