@@ -18,6 +18,7 @@ from PIL import Image
 
 from imagemill.package import checksums, shards
 from imagemill.package.lots import Lot
+from imagemill.package.recordio import records
 from imagemill.tables import CONTENTS
 from tests import draw, make
 from tests.packaging import ALL, SHARDS, STANDARD, TRANSFORMS, Build, Sample, photos
@@ -106,6 +107,14 @@ def recordio(out: Path, split: str) -> Iterator[tuple[bytes, int]]:
     ranges = [struct.unpack("<ff", record(key)[2]) for key in range(int(images), int(end))]
     assert [label for first, last in ranges for label in {record(int(first))[1]}] == [0, 1, 2]
     assert sum(last - first for first, last in ranges) == images - 1
+
+
+def test_recordio_has_an_output_for_every_label_also_where_a_split_lacks_some(build):
+    rows = [{**row, "split": "test" if row["label"] == "cat" else "train"} for row in mixed(12)]
+    build.write(rows, recordio={})
+    folder = build.out / "recordio/train"
+    assert (folder / "property").read_text() == "3,0,0\n"
+    assert {int(label) for label, _ in records(folder)} == {0, 2}
 
 
 READERS = {

@@ -60,6 +60,7 @@ def write(
         folder = out / NEXT / str(part)
         folder.mkdir(parents=True, exist_ok=True)
         _write_part(folder, rows, shelf, engine)
+        _write_property(folder, rows, len(lot.labels))
         _verify(folder, rows)
         files |= {f"{part}/{name}": None for name in (RECORD, INDEX, PROPERTY)}
     return listed, files
@@ -82,9 +83,16 @@ def _write_part(folder: Path, rows: pl.DataFrame, shelf: Shelf, engine: Engine) 
             _put(file, offsets, _labelled(first, last))
     lines = (f"{number}\t{offset}\n" for number, offset in enumerate(offsets))
     (folder / INDEX).write_text("".join(lines))
+
+
+def _write_property(folder: Path, rows: pl.DataFrame, labels: int) -> None:
+    """Say how many labels there are, of which a split may lack some, and the side of all images.
+
+    A trainer makes so many outputs, and each record's label must be one of them.
+    """
     sides = rows.select("width", "height").unique()
     side = f"{sides['height'][0]},{sides['width'][0]}" if len(sides) == 1 else "0,0"
-    (folder / PROPERTY).write_text(f"{len(classes)},{side}\n")
+    (folder / PROPERTY).write_text(f"{labels},{side}\n")
 
 
 def _ranges(rows: pl.DataFrame) -> list[tuple[int, int]]:
