@@ -200,6 +200,27 @@ def test_ranks_divide_the_rows(webdataset, shuffle, uneven):
         assert set(found) == set(whole)
 
 
+def given_to(rank: int, path: Path, store: Path) -> None:
+    """Join two processes, and store what this one is given."""
+    spread = torch.distributed
+    spread.init_process_group(
+        "gloo", store=spread.FileStore(str(store), 2), rank=rank, world_size=2
+    )
+    found = [
+        content(list(loader)) for loader in (Loader(path, BATCH), IterableDataset(path, BATCH))
+    ]
+    torch.save(found, store.with_name(f"{rank}.pt"))
+    spread.destroy_process_group()
+
+
+def test_ranks_are_those_of_torch_distributed(packages, tmp_path):
+    path, store = packages["webdataset"], tmp_path / "store"
+    torch.multiprocessing.spawn(given_to, (path, store), nprocs=2)
+    for rank in (0, 1):
+        known = content(list(Loader(path, BATCH, rank=rank, world=2)))
+        assert torch.load(tmp_path / f"{rank}.pt", weights_only=False) == [known, known]
+
+
 def test_ranks_read_shards_of_their_own(webdataset):
     from imagemill.torch.datasets import starts
 
