@@ -291,8 +291,41 @@ def test_a_shard_that_is_gone_or_cut_short_is_named(tmp_path, name):
         list(package)
     for shard in shards[1:]:
         shard.write_bytes(shard.read_bytes()[:2000])
+    with pytest.raises(PackageError, match=f"{shards[0].name} is missing"):
+        imagemill.open(path)
+    (path / "checksums.txt").unlink()
     with pytest.raises(BuildError, match=r"has changed|is no|is cut short|no pack begins"):
         list(imagemill.open(path))
+
+
+INDICES = {"mds": "index.json", "litdata": "index.json", "recordio": "train.idx"}
+
+
+@pytest.mark.parametrize("name", ["webdataset", "parquet", "imagefolder", "coco", *INDICES])
+def test_a_package_that_lacks_a_file_is_not_opened_as_a_smaller_one(tmp_path, name):
+    path = built(tmp_path, name)
+    kind = INDICES.get(name) or ("*-*.parquet" if name == "parquet" else "*.tar")
+    gone = sorted(path.rglob(kind))[-1]
+    gone.unlink()
+    with pytest.raises(PackageError, match=f"{gone.name} is missing, which checksums.txt lists"):
+        imagemill.open(path)
+
+
+@pytest.mark.parametrize("name", ["webdataset", "parquet", "mds", "litdata", "recordio"])
+def test_a_split_may_be_left_out(tmp_path, name):
+    path = built(tmp_path, name)
+    for file in [*path.glob("test/*"), *path.glob("test-*")]:
+        file.unlink()
+    assert imagemill.open(path).splits == {"train": 68}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no more PAR1"])
+def test_a_shard_in_parquet_that_is_damaged_is_named(tmp_path, content):
+    path = built(tmp_path, "parquet")
+    shard = sorted(path.glob("train-*"))[0]
+    shard.write_bytes(content)
+    with pytest.raises(PackageError, match=f"{shard.name} cannot be read as a shard in Parquet"):
+        imagemill.open(path)
 
 
 def test_an_image_that_is_damaged_is_named_by_its_row(tmp_path):

@@ -1,6 +1,7 @@
 """Which format lies in a folder, and what opens it."""
 
 from collections.abc import Callable
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from imagemill.readers.errors import PackageError
 
 FILE = "dataset.h5"
 MANIFEST = "manifest.parquet"
+CHECKSUMS = "checksums.txt"
+INDICES = ("/index.json", "/train.idx")
 
 
 def _hdf5(folder: Path) -> Contents:
@@ -58,10 +61,11 @@ def opened(path: Path) -> Contents:
     inside = path / "package" if (path / "package").is_dir() else path
     form = found(inside)
     if form is not None:
+        _check(inside, form)
         return OPEN[form](inside)
     formats = [each.name for each in sorted(inside.iterdir()) if each.is_dir() and found(each)]
     if len(formats) == 1:
-        return OPEN[str(found(inside / formats[0]))](inside / formats[0])
+        return opened(inside / formats[0])
     if formats:
         raise PackageError(
             f"{path} holds {', '.join(formats)}: open one of them, such as {inside / formats[0]}"
@@ -70,6 +74,31 @@ def opened(path: Path) -> Contents:
         f"{path} holds no package of imagemill: none of {', '.join(sorted(OPEN))}. "
         "Build one with `dvc repro package@NAME`, or fetch it with `dvc pull package@NAME`."
     )
+
+
+def _check(folder: Path, form: str) -> None:
+    """Raise ``PackageError`` where a shard is missing of a split of which there are others.
+
+    Whole splits may be left out, and all is opened that is there where there is no list.
+    """
+    kind = {**MARKS, "coco": "*.tar"}[form]
+    if not (folder / CHECKSUMS).exists() or next(folder.glob(kind), None) is None:
+        return  # real folders of images, a line for each
+    lines = (folder / CHECKSUMS).read_text("utf-8").rstrip("\n").split("\n")
+    listed = [line.partition("  ")[2] for line in lines]
+    shards = [name for name in listed if fnmatch(name, kind) or name.endswith(INDICES)]
+    missing = [name for name in shards if not (folder / name).exists()]
+    here = {_split(name) for name in set(shards) - set(missing)}
+    for name in missing:
+        if _split(name) in here:
+            raise PackageError(
+                f"{folder / name} is missing, which {CHECKSUMS} lists; fetch it, or delete "
+                f"{CHECKSUMS} to go without"
+            )
+
+
+def _split(name: str) -> str:
+    return name.rpartition("/" if "/" in name else "-")[0]
 
 
 def found(folder: Path) -> str | None:

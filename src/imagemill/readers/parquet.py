@@ -4,6 +4,8 @@ import json
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from imagemill.readers import manifest
 from imagemill.readers.contents import Contents, Files, Provenance, Rows, in_order, ranges
+from imagemill.readers.errors import PackageError
 from imagemill.readers.extents import Stamp, check, stamp
 
 HELD = 8  # row groups that a thread remembers, and files that it has open
@@ -28,7 +31,7 @@ def opened(folder: Path) -> Contents:
     labels, groups = [], []
     counts = dict.fromkeys(splits, 0)
     for number, path in enumerate(paths):
-        with pq.ParquetFile(path) as file:
+        with _told(path), pq.ParquetFile(path) as file:
             labels.append(manifest.integers(file.read(["label"]).column("label")))
             said = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])
             sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
@@ -38,6 +41,18 @@ def opened(folder: Path) -> Contents:
     files = Groups(paths, np.array(groups, np.int64).reshape(-1, 3))
     where = _Columns(tuple(paths), tuple(files.stamps))
     return Contents("parquet", files, np.concatenate(labels), names, ranges(counts), where)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of a shard what Arrow finds wrong."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise PackageError(
+            f"{path} cannot be read as a shard in Parquet ({error}); fetch it again, or build it "
+            "again. `sha256sum -c checksums.txt` names every file that is damaged."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,8 @@ class Groups(Files):
             if len(held) >= HELD:
                 held.popitem(last=False)
             shard, group, _ = self._groups[number].tolist()
-            table = self._file(shard).read_row_group(group, ["image.bytes"], use_threads=False)
+            with _told(self._paths[shard]):
+                table = self._file(shard).read_row_group(group, ["image.bytes"], use_threads=False)
             image = table.column("image").combine_chunks()
             held[number] = image.field("bytes")
         held.move_to_end(number)
