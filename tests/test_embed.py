@@ -328,6 +328,27 @@ def test_weights_beside_the_model_are_read_and_in_the_fingerprint(tmp_path: Path
     assert own(tmp_path / "m.onnx").fingerprint() != before
 
 
+def test_weights_that_are_not_beside_the_model_are_named(tmp_path: Path) -> None:
+    path = scaled(tmp_path, [1, 0, 0])
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(BuildError, match=r"weights are in the file .*weights\.bin"):
+        own(path).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("package://", "package://: names no package; write package://name/rest"),
+        ("package://.x/y", "package://.x/y: names no package"),
+        ("package://nope.inner/m.onnx", "needs nope.inner, which is not installed"),
+        ("~nobody_of_that_name/m.onnx", "no file .*/~nobody_of_that_name/m.onnx"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_so(path: str, said: str) -> None:
+    with pytest.raises(BuildError, match=said):
+        settings("onnx", path=path).fingerprint()
+
+
 def broken(path: Path) -> Path:
     path.write_bytes(flatten(path, "n", 3, 8, 8).read_bytes()[:-3])
     return path
@@ -337,6 +358,14 @@ def unknown_node(path: Path) -> Path:
     nodes = [onnx_file.node("Flattten", ["pixels"], "vector")]
     given = onnx_file.given("pixels", "n", 3, 8, 8)
     path.write_bytes(onnx_file.model(nodes, given, ["vector"]))
+    return path
+
+
+def two_inputs(path: Path) -> Path:
+    nodes = [onnx_file.node("Add", ["pixels", "more"], "vector")]
+    one, other = (onnx_file.given(name, "n", 3, 8, 8) for name in ("pixels", "more"))
+    whole = onnx_file.model(nodes, one, ["vector"])
+    path.write_bytes(whole + onnx_file.model([], other, []))  # protobuf adds what is behind
     return path
 
 
@@ -369,6 +398,11 @@ def whole(path: Path) -> Path:
         (whole, {"side": 4}, r"pixels takes \(n, 3, 8, 8\) .* give \(n, 3, 4, 4\); set `side`"),
         (whole, {"layout": "NHWC"}, r"give \(n, 8, 8, 3\); set `side`, `channels` and `layout`"),
         (whole, {"channels": "L"}, r"give \(n, 1, 8, 8\)"),
+        (
+            two_inputs,
+            {},
+            r"m.onnx refuses \(1, 3, 8, 8\): Required inputs \(\['more'\]\) are missing",
+        ),
         (whole, {"device": "cuda"}, "measure.embedder.device: onnxruntime cannot use the GPU here"),
     ],
 )
@@ -389,6 +423,7 @@ def test_a_model_that_does_not_fit_says_what_to_do(
         ({"resized": 7}, "must be at least side, 8"),
         ({"mean": [1, 2]}, "must be one number, or 3"),
         ({"std": [0]}, "must not be 0"),
+        ({"mean": [float("nan")]}, "finite number"),
         ({"channels": "L", "std": [1, 2, 3]}, "must be one number, or 1"),
     ],
 )

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from PIL import Image
 
 from imagemill import measure, packs
+from imagemill.embed import Onnx
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.measure.functions import FUNCTIONS
 from imagemill.packs import Member
 from imagemill.tables import FACTS, PLACES, THUMB_SIDE, THUMBS
-from tests import draw, make
+from tests import draw, make, onnx_file
 
 CONFIG = measure.Config(max_pixels=60_000_000, max_bytes=10_000_000, embedder=None, keypoints=None)
 ROOT = Path(__file__).parents[1]
@@ -104,6 +106,24 @@ def test_results_are_equal_on_every_engine(tmp_path, count):
     held = [*files(20), *BROKEN]
     engine = make.workers(count)
     assert same(run(tmp_path / "a", held, engine), run(tmp_path / "b", held))
+
+
+def test_images_that_a_model_says_nothing_of_are_counted(tmp_path, capsys):
+    nodes = [
+        onnx_file.node("Relu", ["pixels"], "lit"),
+        onnx_file.node("Flatten", ["lit"], "vector"),
+    ]
+    model = onnx_file.model(nodes, onnx_file.given("pixels", "n", 3, 8, 8), ["vector"])
+    (tmp_path / "m.onnx").write_bytes(model)
+    given = yaml.safe_load((ROOT / "conf/embedder/onnx.yaml").read_text())
+    own = {"path": str(tmp_path / "m.onnx"), "side": 8, "resized": 8, "mean": [8], "std": [1]}
+    config = CONFIG.model_copy(update={"embedder": Onnx.model_validate(given | own)})
+    held = [make.file(Image.new("RGB", (20, 20), (level,) * 3)) for level in (4, 6, 90)]
+    places = stored(tmp_path / "packs", held)
+    memos = measure.memos(tmp_path / "memo", config)
+    found = measure.measure(places, tmp_path / "packs", config, memos, make.INLINE)
+    assert len(found.embeddings) == 3
+    assert "measure: 2 of 3 images are like nothing" in capsys.readouterr().err
 
 
 WHOLE = make.file(draw.photo(1))

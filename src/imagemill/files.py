@@ -29,6 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def expanded(path: str) -> Path:
+    """Return ``path`` with its ``~`` resolved; ``~name`` stays where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (``Path.expanduser`` raises there)
+
+
 def write_pieces(handle: int, pieces: Sequence[bytes]) -> None:
     """Write all of ``pieces``, one behind the other, in few calls. Raises ``OSError``."""
     for start in range(0, len(pieces), PIECES):

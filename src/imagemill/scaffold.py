@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from imagemill.errors import BuildError
-from imagemill.files import replacing
+from imagemill.files import expanded, replacing
 from imagemill.sources import Source
 
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
@@ -66,7 +66,7 @@ def _kind(address: str, root: Path) -> tuple[str, dict[str, Any]]:
         return "s3", {"bucket": bucket, "prefix": prefix}
     if address.startswith("hf://"):
         return "parquet", {"path": address}
-    path = root / Path(address).expanduser()
+    path = root / expanded(address)
     if not path.exists():
         raise BuildError(f"init: {address}: there is no such file or folder")
     shown = _shown(path, root)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.errors import BuildError
+from imagemill.files import expanded
 
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
@@ -54,7 +55,10 @@ def module(name: str) -> Any:
 
 def folder(name: str) -> Path:
     """Return where a module or package lies, without importing it."""
-    spec = find_spec(name)
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):  # within a package that is not there, or not a name at all
+        spec = None
     if spec is None or spec.origin is None:
         raise BuildError(f"measure.embedder: needs {name}, which is not installed: {command(name)}")
     return Path(spec.origin).parent
@@ -90,9 +94,13 @@ def model_file(key: str, path: str) -> Path:
     """
     if path.startswith(PACKAGE):
         name, _, rest = path.removeprefix(PACKAGE).partition("/")
+        if not all(each.isidentifier() for each in name.split(".")):
+            raise BuildError(
+                f"measure.embedder.{key}: {path}: names no package; write {PACKAGE}name/rest"
+            )
         place = folder(name) / rest
     else:
-        place = Path(path).expanduser().absolute()
+        place = expanded(path).absolute()
     if not place.is_file():
         raise BuildError(
             f"measure.embedder.{key}: {path}: no file {place}; put the model there, or correct "

@@ -50,11 +50,17 @@ class Onnx(Pixels):
     def fingerprint(self) -> dict[str, JsonValue]:
         """Return all that could change a vector."""
         path = model_file("path", self.path)
-        beside = graph.companions(_content(path, self.path))
+        beside = [path.parent / each for each in graph.companions(_content(path, self.path))]
+        for each in beside:
+            if not each.is_file():
+                raise BuildError(
+                    f"measure.embedder.path: {self.path}: some of its weights are in the file "
+                    f"{each}, which is not there; put it there"
+                )
         return {
             **self.model_dump(mode="json", exclude={"path", "device"}),
             "version": VERSION,
-            "model": sha256([path, *(path.parent / each for each in beside)]),
+            "model": sha256([path, *beside]),
             "runs_on": self._device(),
             "by": " ".join(built("onnxruntime")),
             **versions("numpy", "PIL"),
@@ -65,9 +71,9 @@ class Onnx(Pixels):
         path, device = model_file("path", self.path), self._device()
         session = _session(path, self.path, self.output, device)
         given = self._input(session)
-        group = GROUP[device] if not isinstance(given.shape[0], int) else given.shape[0]
+        fixed = given.shape[0] if isinstance(given.shape[0], int) else 0
         output = self.output or session.get_outputs()[0].name
-        run = _runner(session, output, given, self)
+        run, group = _runner(session, output, given, self), fixed or GROUP[device]
         width = run(self._blank(group)).shape[1]
         return Network(self._array, run, group, width, self.power)
 
@@ -192,10 +198,7 @@ def _shape(axes: Any) -> str:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """Return what onnxruntime raises; its errors have no base class of their own."""
+    """Return what onnxruntime raises; most of its errors have no base class of their own."""
     state = module("onnxruntime.capi.onnxruntime_pybind11_state")
-    return tuple(
-        each
-        for each in vars(state).values()
-        if isinstance(each, type) and issubclass(each, Exception)
-    )
+    own = (each for each in vars(state).values() if isinstance(each, type))
+    return (ValueError, *(each for each in own if issubclass(each, Exception)))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
 from imagemill.config import Section
 
@@ -14,7 +14,7 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
-Levels = Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
+Levels = Annotated[tuple[FiniteFloat, ...], Field(min_length=1, strict=False)]
 
 
 class Pixels(Section):

@@ -197,6 +197,7 @@ def _united(results: Sequence[Result]) -> Measured:
     for each in rows.values():
         whole = whole.join(each, on="digest", how="left", maintain_order="left")
     _warn(header)
+    _warn_of_nothing(extra[EMBEDDING])
     return Measured(
         pl.concat([whole, header.filter(pl.col("reason").is_not_null())], how="diagonal")
         .select(*FACTS.columns)
@@ -216,4 +217,15 @@ def _warn(header: pl.DataFrame) -> None:
             f"warning: measure: {starved:,} images ended the process that read them, most likely "
             "for lack of memory. Run this stage again with IMAGEMILL_ENGINE='engine.workers=1', "
             "or lower `measure.max_pixels`."
+        )
+
+
+def _warn_of_nothing(embeddings: pl.DataFrame) -> None:
+    zeros = bytes(len(embeddings["embedding"].first() or b""))  # type: ignore[arg-type]
+    nothing = embeddings.filter(pl.col("embedding") == pl.lit(zeros)).height
+    if nothing:
+        say(
+            f"warning: measure: {nothing:,} of {len(embeddings):,} images are like nothing: the "
+            "model gave only zeros for them, or what is not finite. Check `mean`, `std` and "
+            "`output` of `measure.embedder`."
         )

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from imagemill.errors import SourceError
-from imagemill.files import LOCAL, locked
+from imagemill.files import LOCAL, expanded, locked
 from imagemill.progress import say
 
 
@@ -20,7 +20,7 @@ def locate(path: str, root: Path) -> Path:
     """
     scheme, found, rest = path.partition("://")
     if not found:
-        place = root / Path(path).expanduser()
+        place = root / expanded(path)
     elif scheme == "package":
         place = _package(rest)
     elif scheme == "sample":
