@@ -1,8 +1,11 @@
 """The number of different images that reach a score is told from candidates that nobody judged."""
 
 import numpy as np
+import polars as pl
 import pytest
 
+from imagemill.calibration.candidates import Among
+from imagemill.calibration.learning import Asked, learned
 from imagemill.calibration.tail import LEAST, fitted, wilson
 
 COPIES = (2.8, 0.6)  # mean and deviation of z of planted copies, as photographs have them
@@ -59,6 +62,16 @@ def test_too_few_candidates_say_nothing() -> None:
     scores = np.full(LEAST - 1, 0.5)
     assert fitted(scores, PLANTED) is None
     assert fitted(np.append(scores, 0.5), PLANTED) is not None
+
+
+def test_where_nearly_all_candidates_are_copies_the_threshold_stays() -> None:
+    """Resized copies of one photo: all score above the last threshold that there is."""
+    scores = np.tanh(np.random.default_rng(0).normal(4.75, 0.05, 435))
+    among = Among(pl.DataFrame({"perceptual": scores, "together": scores}), 1.0)
+    rows = {"perceptual": PLANTED, "together": PLANTED}
+    tried = pl.DataFrame({"digest": "a", "kind": "crop", **rows})
+    found = learned(among, tried, Asked(target=0.99, shipped=0.8, made_for={}, images=30))
+    assert (found.min_score, found.reached, found.precision["together"]) == (0.8, None, None)
 
 
 def test_equal_scores_give_equal_tails() -> None:

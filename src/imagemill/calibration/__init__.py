@@ -61,7 +61,7 @@ class Calibration(Section):
     shipped: float
     """``match.min_score`` at that time."""
     reached: bool | None
-    """Whether ``target`` is met at the lower end of the interval; null: too few pairs to say."""
+    """Whether ``target`` is met at the lower end of the interval; null: the pairs do not say."""
     precision: dict[str, Estimate | None]
     """By tier, and ``together``, of what is found at ``min_score``, or of ``copies`` pairs.
 

@@ -100,9 +100,15 @@ def _round(value: float) -> float:
     return round(value, DECIMALS)
 
 
-def _threshold(tail: Tail, scores: Floats, share: float, asked: Asked) -> tuple[float, bool]:
-    """Return the least threshold with that precision at the lower end, and whether there is one."""
-    usable = [each for each in THRESHOLDS if each >= max(LEAST, tail.least)] or [THRESHOLDS[-1]]
+def _threshold(tail: Tail, scores: Floats, share: float, asked: Asked) -> tuple[float, bool | None]:
+    """Return the least threshold with that precision at the lower end, and whether there is one.
+
+    The shipped one and None where the tail begins above all, as it does where nearly all
+    candidates are copies.
+    """
+    usable = [each for each in THRESHOLDS if each >= max(LEAST, tail.least)]
+    if not usable:
+        return asked.shipped, None
     lows = [precision(tail, scores, share, asked.copies, each).low for each in usable]
     reached = [each for each, low in zip(usable, lows, strict=True) if low >= asked.target]
     return (reached or [usable[int(np.argmax(lows))]])[0], bool(reached)

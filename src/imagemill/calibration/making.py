@@ -131,8 +131,8 @@ def _close(found: Calibration) -> str:
 def _warnings(found: Calibration) -> list[str]:
     if found.reached is None:
         return [
-            "too few pairs of this dataset may be copies to say anything of precision: the "
-            f"threshold stays at {found.shipped}"
+            "precision is not known, as too few pairs of this dataset may be copies, or nearly all "
+            f"are: the threshold stays at {found.shipped}"
         ]
     if not found.reached:
         return [
