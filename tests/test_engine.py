@@ -222,15 +222,25 @@ def test_after_an_error_no_waiting_batch_is_begun():
 
 
 HANGING = """
+import sys
+import polars as pl
+from imagemill.stage import reported
 from tests.test_engine import hang
 from tests import make
 if __name__ == "__main__":
-    list(make.workers(2).map(hang, range(4)))
+    pl.LazyFrame({"a": [1]}).collect()  # which takes Ctrl-C over
+    sys.exit(reported(lambda: list(make.workers(2).map(hang, range(4)))))
 """
 
 
 def hang(number: int) -> None:
     print(os.getpid(), flush=True)
+    Event().wait()
+
+
+def hang_or_fail(number: int) -> None:
+    if number == 0:
+        raise BuildError("no")
     Event().wait()
 
 
@@ -241,23 +251,48 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
-    script = tmp_path / "hanging.py"
+def started(script: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return a process with two workers that hang, and the workers' ids."""
     script.write_text(HANGING)
-    root = Path(__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
     )
     pids = [int(process.stdout.readline()) for _ in range(2)]
     assert all(alive(pid) for pid in pids)
-    process.kill()
-    process.wait()
+    return process, pids
+
+
+def ended(pids: list[int]) -> bool:
     end = time.monotonic() + 10
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < end
+    while time.monotonic() < end:
+        if not any(alive(pid) for pid in pids):
+            return True
+    return False
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
+    process, pids = started(tmp_path / "hanging.py")
+    process.kill()
+    process.communicate()
+    assert ended(pids)
+
+
+def test_ctrl_c_ends_hanging_workers_and_says_one_line(tmp_path):
+    process, pids = started(tmp_path / "hanging.py")
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, "error: interrupted; what was done is remembered\n")
+    assert ended(pids)
+
+
+def test_an_error_does_not_wait_for_what_others_work_on():
+    with pytest.raises(BuildError, match="no"):
+        list(make.workers(2).map(hang_or_fail, range(2)))
 
 
 def test_workers_that_were_started_early_are_those_that_work():

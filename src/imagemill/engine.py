@@ -28,7 +28,7 @@ from functools import partial
 from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.util import Finalize
-from signal import SIGTERM, Signals
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, SIGTERM, Signals, pthread_sigmask
 from typing import Any, Generic, TypeVar
 
 from imagemill.errors import BuildError
@@ -46,6 +46,9 @@ TRIES = 2
 
 MOST_LOST = 100
 """Items lost in one ``map`` before the machine is at fault, and not they."""
+
+
+PAUSE = 0.5  # seconds after which Ctrl-C is looked for, at most
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,12 @@ class Engine:
 
     def _ordered(self, crew: "_Crew[Batch, Result]", batches: Iterable[Batch]) -> Iterator[Result]:
         waiting: deque[_Task[Batch, Result]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(crew.submit(batch))
-                if len(waiting) >= self._ahead:
-                    yield from crew.next(waiting)
-            while waiting:
+        for batch in batches:
+            waiting.append(crew.submit(batch))
+            if len(waiting) >= self._ahead:
                 yield from crew.next(waiting)
-        finally:
-            for task in waiting:  # of a build that ends early, by an error here or outside
-                task.future.cancel()
+        while waiting:
+            yield from crew.next(waiting)
 
 
 class _Keeper(Executor):
@@ -138,15 +137,18 @@ class _Keeper(Executor):
     def _look(self, future: Future[Any]) -> None:
         self._broken |= not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
-    def shutdown(self, *_: object, **__: object) -> None:
-        """End the executor if a worker of it has died, so that the next work starts another."""
-        if self._broken:
-            self.close()
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the executor if its work is given up or a worker of it has died.
 
-    def close(self) -> None:
+        The next work then starts another.
+        """
+        if cancel_futures or self._broken:
+            self.close(wait, cancel_futures=cancel_futures)
+
+    def close(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the executor."""
         if self._executor is not None:
-            self._executor.shutdown()
+            self._executor.shutdown(wait, cancel_futures=cancel_futures)
         self._executor, self._broken = None, False
 
 
@@ -157,6 +159,9 @@ class _Task(Generic[Batch, Result]):
 
     def failed(self) -> bool:
         """Wait for the end, and tell whether the machine failed it."""
+        while not self.future.done():
+            # Polars sets SA_RESTART for SIGINT, so that Ctrl-C ends no wait that is under way.
+            wait([self.future], PAUSE)
         return isinstance(self.future.exception(), FAILED)
 
 
@@ -178,8 +183,9 @@ class _Crew(Generic[Batch, Result]):
     def __enter__(self) -> "_Crew[Batch, Result]":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        # Of a build that ends early, by an error here or outside, nothing is waited for.
+        self._executor.shutdown(cancel_futures=error is not None)
 
     def submit(self, batch: Batch) -> _Task[Batch, Result]:
         """Hand a batch to the executor."""
@@ -287,9 +293,25 @@ def processes(workers: int | None) -> Executor:
     # Read by NumPy when it loads. There is a process a core: threads would wait for one another,
     # and OpenBLAS's do that spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    return ProcessPoolExecutor(
-        max_workers=workers, mp_context=get_context("spawn"), initializer=_begin
-    )
+    return _Pool(max_workers=workers, mp_context=get_context("spawn"), initializer=_begin)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes that leave Ctrl-C to this one, which a terminal sends to all of them."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand ``fn`` to a worker; one that starts for it inherits what signals are blocked."""
+        before = pthread_sigmask(SIG_BLOCK, {SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            pthread_sigmask(SIG_SETMASK, before)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers; with ``cancel_futures`` at once, whatever they do."""
+        for each in list((self._processes or {}).values()) if cancel_futures else ():
+            each.kill()
+        super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 class Inline(Executor):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import psutil
@@ -21,6 +22,8 @@ from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.files import DVC_LOCK, LOCAL, locked, replacing, swap
 from imagemill.progress import say
+
+INTERRUPTED = 128 + SIGINT  # as shells have it
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ def reported(work: Callable[[], None]) -> int:
     except BuildError as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("error: interrupted; what was done is remembered")
+        return INTERRUPTED
     return 0
 
 

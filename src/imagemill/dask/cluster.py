@@ -81,8 +81,12 @@ class Cluster(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster, or end it where it is this executor's own."""
-        del wait, cancel_futures  # the engine has waited, or cancelled, before
+        del wait  # the engine has waited before
         self._closed.set()
+        with self._lock:
+            given_up = list(self._waiting) if cancel_futures else []
+        for outer in given_up:
+            outer.cancel()
         self._opened.close()
 
     def _settle(self, outer: Future[Any], inner: Future[bytes]) -> None:
