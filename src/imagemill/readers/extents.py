@@ -5,7 +5,6 @@ what is sent to a spawned process opens its own.
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +52,17 @@ def _changed(path: object) -> PackageError:
     )
 
 
+def remember(held: dict[Any, Any], key: object, value: object, most: int) -> None:
+    """Put a value last, and forget the first ones beyond ``most``.
+
+    Threads may do so at once; they would leave an ``OrderedDict`` broken.
+    """
+    held[key] = value
+    if len(held) > most:
+        for oldest in list(held)[:-most]:
+            held.pop(oldest, None)
+
+
 class _Opened:
     """An open file, closed when nobody reads it any more: a thread may, while others close it."""
 
@@ -85,13 +95,13 @@ class Extents(Files):
         self.offset = offset.astype(np.int64)
         self.length = length.astype(np.int64)
         self._stamps = stamps
-        self._open: OrderedDict[int, _Opened] = OrderedDict()
+        self._open: dict[int, _Opened] = {}
 
     def __len__(self) -> int:
         return len(self.file)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
+        return {**self.__dict__, "_open": {}}
 
     def taken(self, rows: Rows) -> "Extents":
         """Return these rows, in this order."""
@@ -161,9 +171,7 @@ class Extents(Files):
     def _file(self, number: int) -> _Opened:
         """Return an open file, and remember it as the last that was asked for."""
         found = self._open.pop(number, None) or self._opened(number)
-        self._open[number] = found
-        if len(self._open) > MOST:
-            self._open.popitem(last=False)
+        remember(self._open, number, found, MOST)
         return found
 
     def _opened(self, number: int) -> _Opened:

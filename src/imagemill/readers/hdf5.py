@@ -4,7 +4,6 @@ Only arrays that HDF5 has compressed are read by h5py, which each process opens 
 """
 
 import os
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from imagemill.readers.contents import Contents, Pixels, Provenance, Rows, in_order, ranges
 from imagemill.readers.errors import PackageError
-from imagemill.readers.extents import Extents, Stamp, check, stamp
+from imagemill.readers.extents import Extents, Stamp, check, remember, stamp
 
 Shape = tuple[int, int, int]
 
@@ -146,13 +145,13 @@ class Packed(Pixels):
         self._path, self._said, self._names, self._step = path, said, names, step
         self._ends = np.cumsum(counts)
         self._file: tuple[int, h5py.File] | None = None
-        self._held: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._held: dict[tuple[int, int], NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_held": OrderedDict()}
+        return {**self.__dict__, "_file": None, "_held": {}}
 
     def starts(self) -> Rows:
         """Return the first row of each chunk."""
@@ -182,9 +181,7 @@ class Packed(Pixels):
         if found is None:
             first = number * self._step
             found = self._opened()[self._names[part]][first : first + self._step]
-        self._held[key] = found
-        if len(self._held) > HELD:
-            self._held.popitem(last=False)
+        remember(self._held, key, found, HELD)
         return found
 
     def _opened(self) -> h5py.File:
