@@ -311,6 +311,13 @@ def test_a_package_that_lacks_a_file_is_not_opened_as_a_smaller_one(tmp_path, na
         imagemill.open(path)
 
 
+def test_a_manifest_alone_is_no_package(tmp_path):
+    path = built(tmp_path, "hdf5")
+    (path / "dataset.h5").unlink()
+    with pytest.raises(PackageError, match="hdf5 holds no package of imagemill"):
+        imagemill.open(path)
+
+
 @pytest.mark.parametrize("name", ["webdataset", "parquet", "mds", "litdata", "recordio"])
 def test_a_split_may_be_left_out(tmp_path, name):
     path = built(tmp_path, name)

@@ -109,4 +109,5 @@ def found(folder: Path) -> str | None:
         if next(folder.glob(mark), None) is not None:
             return form
     # Real folders of images, exported or unpacked, have a manifest and no other mark.
-    return "imagefolder" if (folder / MANIFEST).exists() else None
+    real = (folder / MANIFEST).exists() and any(path.is_dir() for path in folder.iterdir())
+    return "imagefolder" if real else None
