@@ -147,6 +147,17 @@ def test_broken_yaml_names_the_line(project: Built) -> None:
     assert refusal(project).startswith("conf/dataset/pets.yaml:")
 
 
+def test_broken_parameters_name_the_file_and_the_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("datasets:\n  pets: [a=[b, c]]\n")
+    with pytest.raises(ConfigError, match=r"^params\.yaml:2: expected"):
+        Project(tmp_path).datasets()
+
+
+def test_augmentation_of_no_split_is_refused(project: Built) -> None:
+    project.datasets(pets=["augment@package.augment=standard", "package.augment.splits=[]"])
+    assert "package.augment.splits: List should have at least 1 item" in refusal(project)
+
+
 def test_a_group_that_is_not_there_is_named_with_the_nearest(project: Built) -> None:
     text = PETS.replace("about:", "  - override /package: hdf6\nabout:")
     project.conf("dataset/pets.yaml", text)

@@ -58,7 +58,8 @@ def read(path: Path, section: str) -> dict[str, Any]:
 def load(path: Path) -> Any:
     """Return the content of a YAML file; raises ``ConfigError`` naming file and line."""
     try:
-        return yaml.safe_load(path.read_text())
+        with path.open(encoding="utf-8") as file:
+            return yaml.safe_load(file)
     except FileNotFoundError as error:
         raise ConfigError(f"{path.name}: not found in {path.parent}") from error
     except yaml.YAMLError as error:

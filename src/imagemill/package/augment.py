@@ -26,7 +26,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 class Config(Section):
     """What is derived from an image of a training split, and how often."""
 
-    splits: list[str]
+    splits: Annotated[list[str], Field(min_length=1)]
     """Whose images are copied. Never those that a model is judged by."""
     multiplier: Annotated[int, Field(ge=1)]
     """Rows an image becomes: itself, and one less derived ones."""
