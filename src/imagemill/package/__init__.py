@@ -32,6 +32,7 @@ from imagemill.package import (
     labels,
     litdata,
     mds,
+    memory,
     parquet,
     recordio,
     renditions,
@@ -209,8 +210,10 @@ class _Job:
         wanted = [name for name in WANTED if name not in unused]
         kept = contents(self.given.manifest, self.config.augment, self.config.labels, wanted)
         lot = shards.ordered(kept, self.config.seed)
-        placed = self._presumed(lot) if presume else None
-        return *(placed or self._placed(lot)), placed is not None
+        presumed = self._presumed(lot) if presume else None
+        placed = presumed or self._placed(lot)
+        memory.give_back()
+        return *placed, presumed is not None
 
     def _presumed(self, lot: Lot) -> Placed | None:
         """Return what may spare a look at every image: where there is no package yet."""
@@ -245,6 +248,7 @@ class _Job:
             folders.commit(out)
         else:
             shards.commit(out, set(files))
+        memory.give_back()
         if isinstance(done, pl.DataFrame):
             CONTENTS.write(out, done)
         else:
