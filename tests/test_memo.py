@@ -126,6 +126,19 @@ def test_a_large_segment_is_not_merged_again(tmp_path, monkeypatch):
     assert segments(kept) < memo.MANY
 
 
+def test_all_that_is_remembered_comes_a_segment_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(memo, "SMALL", 20_000)
+    kept = opened(tmp_path)
+    for n in range(0, 4 * memo.MANY, 2):
+        kept.add(rows(n, n + 1))
+    before = segments(kept)
+    kept.tidy()
+    assert 1 < segments(kept) < before / 4  # few, and none of all of it
+    pieces = list(kept.each())
+    assert len(pieces) == segments(kept)
+    assert sorted(n for piece in pieces for n in piece["number"]) == list(range(4 * memo.MANY))
+
+
 def test_damaged_segments_alone_can_be_tidied(tmp_path):
     kept = opened(tmp_path)
     for n in range(memo.MANY + 1):

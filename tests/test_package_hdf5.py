@@ -1,5 +1,6 @@
 """An HDF5 file holds every image under its label, in any store and of any number of processes."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -9,11 +10,12 @@ from PIL import Image
 
 from imagemill.arrays import FILTERS
 from imagemill.errors import BuildError
-from imagemill.package import hdf5
-from imagemill.package.hdf5 import filling
+from imagemill.package import found, hdf5, renditions
+from imagemill.package.hdf5 import filling, layout
+from imagemill.package.lots import Lot
 from imagemill.tables import CONTENTS
 from tests import draw, make
-from tests.packaging import HDF5, Build, pets
+from tests.packaging import HDF5, STANDARD, Build, pets
 from tests.test_package import opened
 
 
@@ -68,6 +70,24 @@ def test_rows_of_an_hdf5_file_mix_the_labels_and_are_listed_as_they_stand(build)
             assert row["packaged"] == make.sha(image.tobytes())
             assert row["sample"].encode() == file["train_samples"][n]
     assert labels not in (sorted(labels), sorted(labels, reverse=True))
+
+
+@pytest.mark.parametrize("store", ["raw", "encoded"])
+def test_rows_are_the_same_however_many_are_looked_at_together(tmp_path, monkeypatch, store):
+    more = {"augment": {**STANDARD, "multiplier": 3}}
+    one, two = Build(tmp_path / "one"), Build(tmp_path / "two")
+    one.write(pets(60), make.INLINE, more, hdf5={**HDF5, "store": store})
+    monkeypatch.setattr(filling, "BATCH_BYTES", 5000)
+    for module in (hdf5, filling, layout, found):
+        monkeypatch.setattr(module, "AT_ONCE", 13)
+    monkeypatch.setattr(renditions, "SAVED", 10)
+    monkeypatch.setattr(Lot.slices, "__defaults__", (13,))
+    for _ in range(2):  # nothing is remembered, then all is
+        two.write(pets(60), make.INLINE, more, hdf5={**HDF5, "store": store})
+        assert one.files() == two.files()
+    shutil.rmtree(next((tmp_path / "two/memo").rglob("packs")))
+    two.write(pets(60), make.INLINE, more, hdf5={**HDF5, "store": store})
+    assert one.files() == two.files()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])

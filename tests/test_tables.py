@@ -22,6 +22,15 @@ def test_equal_content_gives_equal_bytes_whatever_the_order(tmp_path):
     assert TABLE.read(tmp_path).rows() == [("a", 0), ("a", 1), ("b", 2)]
 
 
+def test_rows_that_come_in_pieces_give_the_same_bytes(tmp_path):
+    frame = rows(*((f"{n:06}", n) for n in range(150_000)))
+    TABLE.write(tmp_path, frame)
+    whole = (tmp_path / "t.parquet").read_bytes()
+    TABLE.write_pieces(tmp_path, frame.iter_slices(7000))
+    assert (tmp_path / "t.parquet").read_bytes() == whole
+    assert TABLE.scan(tmp_path).collect().equals(frame)
+
+
 def test_columns_that_were_not_promised_are_left_out(tmp_path):
     TABLE.write(
         tmp_path, rows(("a", 1)).with_columns(more=pl.lit(1)).select("more", "number", "key")
