@@ -223,13 +223,16 @@ def test_after_an_error_no_waiting_batch_is_begun():
 
 HANGING = """
 import sys
+from functools import partial
 import polars as pl
+from imagemill.dask import connect
+from imagemill.engine import Engine, processes
 from imagemill.stage import reported
 from tests.test_engine import hang
-from tests import make
 if __name__ == "__main__":
     pl.LazyFrame({"a": [1]}).collect()  # which takes Ctrl-C over
-    sys.exit(reported(lambda: list(make.workers(2).map(hang, range(4)))))
+    start = partial(processes, 2) if sys.argv[1] == "processes" else partial(connect, None, 2, 60)
+    sys.exit(reported(lambda: list(Engine(start, 4).map(hang, range(4)))))
 """
 
 
@@ -251,15 +254,16 @@ def alive(pid: int) -> bool:
         return False
 
 
-def started(script: Path) -> tuple[subprocess.Popen[str], list[int]]:
+def started(script: Path, engine: str = "processes") -> tuple[subprocess.Popen[str], list[int]]:
     """Return a process with two workers that hang, and the workers' ids."""
     script.write_text(HANGING)
     process = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), engine],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        cwd=script.parent,
         start_new_session=True,
     )
     pids = [int(process.stdout.readline()) for _ in range(2)]
@@ -282,8 +286,9 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
     assert ended(pids)
 
 
-def test_ctrl_c_ends_hanging_workers_and_says_one_line(tmp_path):
-    process, pids = started(tmp_path / "hanging.py")
+@pytest.mark.parametrize("engine", ["processes", "dask"])
+def test_ctrl_c_ends_hanging_workers_and_says_one_line(tmp_path, engine):
+    process, pids = started(tmp_path / "hanging.py", engine)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "error: interrupted; what was done is remembered\n")

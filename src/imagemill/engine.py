@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.resource_tracker import ensure_running
 from multiprocessing.util import Finalize
 from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, SIGTERM, Signals, pthread_sigmask
 from typing import Any, Generic, TypeVar
@@ -296,16 +297,24 @@ def processes(workers: int | None) -> Executor:
     return _Pool(max_workers=workers, mp_context=get_context("spawn"), initializer=_begin)
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Have what starts here never hear of Ctrl-C, which a terminal sends to every process."""
+    ensure_running()  # or it starts with the first process, and unblocks the signal
+    before = pthread_sigmask(SIG_BLOCK, {SIGINT})
+    try:
+        yield
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
 class _Pool(ProcessPoolExecutor):
-    """Processes that leave Ctrl-C to this one, which a terminal sends to all of them."""
+    """Processes that leave Ctrl-C to this one."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand ``fn`` to a worker; one that starts for it inherits what signals are blocked."""
-        before = pthread_sigmask(SIG_BLOCK, {SIGINT})
-        try:
+        """Hand ``fn`` to a worker, which may start for it."""
+        with deaf():
             return super().submit(fn, *args, **kwargs)
-        finally:
-            pthread_sigmask(SIG_SETMASK, before)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers; with ``cancel_futures`` at once, whatever they do."""

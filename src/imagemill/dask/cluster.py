@@ -19,6 +19,7 @@ from distributed import Client, KilledWorker, LocalCluster
 from distributed.comm.addressing import get_address_host_port
 
 from imagemill.dask import worker
+from imagemill.engine import deaf
 from imagemill.errors import BuildError
 from imagemill.files import LOCAL
 
@@ -143,12 +144,13 @@ def _client(address: str | None, workers: int | None, opened: ExitStack) -> Clie
     """Return a client of the scheduler, or of a new cluster; ``opened`` closes both."""
     target: str | LocalCluster = address or ""
     if address is None:
-        target = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )
+        with deaf():
+            target = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
         opened.callback(target.close, timeout=ANSWER)
     try:
         if address is not None:  # a client that fails to connect prints tracebacks when it is gone
