@@ -215,6 +215,9 @@ def test_a_resolved_config_knows_no_path_of_the_machine(project: Built) -> None:
         ("engine.workers=many", r"engine\.workers: .*; got 'many'"),
         ("engine.ahead=-1", r"engine\.ahead: must be 1 or more; got -1"),
         ("engine.ahead=null", r"engine\.ahead: must be 1 or more; got None"),
+        ("+engine.patience=abc", r"engine\.patience: must be seconds, 1 or more; got 'abc'"),
+        ("+engine.patience=.nan", r"engine\.patience: must be seconds"),
+        ("+engine.address=5", r"engine\.address: must be such as tcp://host:8786, or null; got 5"),
         ("engine=dsk", r"IMAGEMILL_ENGINE: .*engine/dsk"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -225,6 +226,25 @@ def test_a_scheduler_that_does_not_answer_is_named_without_its_password(
     with pytest.raises(BuildError, match=r"engine\.address: no Dask scheduler answers") as found:
         connect(address, None, 1)
     assert "hush" not in str(found.value)
+
+
+def test_a_server_of_another_kind_is_no_scheduler(tmp_path, monkeypatch):
+    """Such as the port of the dashboard, which is the next one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("imagemill.dask.cluster.ANSWER", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        for scheme in ("tcp", "tls"):
+            with pytest.raises(BuildError, match=r"engine\.address: no Dask scheduler answers"):
+                connect(f"{scheme}://{address}", None, 1)
+
+
+def test_a_worker_is_no_scheduler(cluster):
+    cluster.add()
+    with Client(cluster.address, set_as_default=False) as client:
+        workers = list(client.scheduler_info()["workers"])
+    with pytest.raises(BuildError, match="is a Dask worker, no scheduler"):
+        connect(workers[0], None, 1)
 
 
 def test_a_cluster_without_workers_ends_the_build(cluster):

@@ -1,6 +1,6 @@
 """Compose ``conf/`` with Hydra and check what comes out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,30 @@ def runtime(conf: Path, overrides: list[str]) -> DictConfig:
     return composed
 
 
+_ENGINE: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "workers": (
+        "1 or more, or null for one a core",
+        lambda given: given is None or (type(given) is int and given > 0),
+    ),
+    "ahead": ("1 or more", lambda given: type(given) is int and given > 0),
+    "patience": (
+        "seconds, 1 or more",
+        lambda given: type(given) in (int, float) and given >= 1,
+    ),
+    "address": (
+        "such as tcp://host:8786, or null",
+        lambda given: given is None or isinstance(given, str),
+    ),
+}
+"""What a key of an engine must be, in words, and whether a value is."""
+
+
 def _refuse_none_at_work(engine: DictConfig) -> None:
-    for key, least in (("workers", "1 or more, or null for one a core"), ("ahead", "1 or more")):
-        given = engine.get(key, 1)
-        free = given is None and key == "workers"
-        if not free and (type(given) is not int or given < 1):
-            raise ConfigError(f"IMAGEMILL_ENGINE: engine.{key}: must be {least}; got {given!r}")
+    for key, (must, fits) in _ENGINE.items():
+        if key in engine and not fits(engine[key]):
+            raise ConfigError(
+                f"IMAGEMILL_ENGINE: engine.{key}: must be {must}; got {engine[key]!r}"
+            )
 
 
 def _compose(project: Project, dataset: str, overrides: list[str]) -> DictConfig:

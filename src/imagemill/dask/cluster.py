@@ -1,6 +1,7 @@
 # mypy: disable-error-code="no-untyped-call"
 """An executor of Dask's workers."""
 
+import asyncio
 import logging
 import pickle
 import socket
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.comm.addressing import get_address_host_port
+from distributed.core import rpc
 
 from imagemill.dask import worker
 from imagemill.engine import deaf
@@ -155,8 +157,9 @@ def _client(address: str | None, workers: int | None, opened: ExitStack) -> Clie
     try:
         if address is not None:  # a client that fails to connect prints tracebacks when it is gone
             socket.create_connection(get_address_host_port(address), ANSWER).close()
+            asyncio.run(asyncio.wait_for(_greet(address), ANSWER))
         client = Client(target, timeout=ANSWER, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # the second by tls:// without certificates
         raise BuildError(
             f"engine.address: no Dask scheduler answers at {_public(address)} "
             f"({type(error).__name__}). Start one with `dask scheduler`, or mend the address, "
@@ -164,6 +167,17 @@ def _client(address: str | None, workers: int | None, opened: ExitStack) -> Clie
         ) from None
     opened.callback(client.close, timeout=ANSWER)
     return client
+
+
+async def _greet(address: str) -> None:
+    """Raise an error unless a scheduler answers: a client of anything else waits for ever."""
+    async with rpc(address) as server:
+        kind = (await server.identity())["type"]
+    if kind != "Scheduler":
+        raise BuildError(
+            f"engine.address: what answers at {_public(address)} is a Dask {kind.lower()}, no "
+            "scheduler; give the address that `dask scheduler` prints"
+        )
 
 
 def _token(root: Path) -> "_TemporaryFileWrapper[bytes]":
