@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 from imagemill import memo
+from imagemill.errors import BuildError
 from imagemill.memo import Memo, fingerprint
+from imagemill.stage import Paths
 from tests import make
 
 SCHEMA = {"digest": pl.String, "number": pl.Int64, "thumb": pl.Binary}
@@ -202,3 +204,12 @@ def test_processes_that_are_killed_leave_only_whole_rows(tmp_path):
     assert set(found(kept, *(n + 1_000_000 for n in said))) == {n + 1_000_000 for n in said}
     kept.tidy()
     assert set(said) <= set(found(kept, *range(10_000)))
+
+
+def test_a_memo_that_can_be_no_folder_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IMAGEMILL_MEMO", str(tmp_path / "file"))
+    with pytest.raises(
+        BuildError, match=r"IMAGEMILL_MEMO: .*/file can be no folder \(File exists\)"
+    ):
+        Paths(tmp_path, "pets", tmp_path / "out").memo  # noqa: B018 (it is what raises)

@@ -20,7 +20,7 @@ import psutil
 from imagemill import config
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.files import DVC_LOCK, LOCAL, locked, replacing, swap
+from imagemill.files import DVC_LOCK, LOCAL, expanded, locked, replacing, swap
 from imagemill.progress import say
 
 INTERRUPTED = 128 + SIGINT  # as shells have it
@@ -54,7 +54,15 @@ class Paths:
     @property
     def memo(self) -> Path:
         """Folder of the memo; ``IMAGEMILL_MEMO`` shares one between projects."""
-        return Path(os.environ.get("IMAGEMILL_MEMO") or self.local / "memo")
+        place = expanded(os.environ.get("IMAGEMILL_MEMO") or str(self.local / "memo"))
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BuildError(
+                f"IMAGEMILL_MEMO: {place} can be no folder ({error.strerror}); name one that can "
+                "be written, or none"
+            ) from error
+        return place
 
 
 def stage(main: Callable[..., None]) -> Callable[..., None]:
