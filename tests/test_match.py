@@ -261,6 +261,16 @@ def test_flat_images_match_only_by_equal_pixels():
     assert together(pairs(images, min_texture=0.5)) > {frozenset("ab"), frozenset("ac")}
 
 
+@pytest.mark.parametrize(("width", "height"), [(2, 1), (8, 1), (2, 2), (3, 3), (3, 40)])
+def test_images_of_a_few_pixels_match_only_by_equal_pixels(width, height):
+    random = np.random.default_rng(3)
+    levels = random.integers(0, 256, (20, height, width, 3), dtype=np.uint8)
+    images = {str(number): Image.fromarray(each) for number, each in enumerate(levels)}
+    assert find(measured(images)).is_empty()
+    again = {"again": images["0"].copy(), **images}
+    assert find(measured(again))["tier"].to_list() == ["pixels"]
+
+
 @pytest.mark.parametrize(("min_score", "found"), [(0.9, True), (1.0, False)])
 def test_a_pair_scores_at_least_the_limit(min_score, found):
     image = photograph("chelsea.png")

@@ -23,6 +23,7 @@ from imagemill.tables import (
 )
 
 TINY = 64  # pixels of the longer side below which hashes tell little, and colours tell more
+SPECK = 3  # pixels of the shorter side that show nothing: any two such images look alike enlarged
 ANY = 1e-6  # standard deviation of a thumbnail of more than one grey, at least
 
 Hashes = NDArray[np.uint64]
@@ -102,10 +103,12 @@ def column(looks: pl.LazyFrame, name: str, digests: pl.Series) -> pl.Series:
 def pictures(measured: Measured, least: float) -> Pictures:
     """Return the distinct pictures of the readable images.
 
-    Left out are those with a standard deviation of the thumbnail below ``least``, and those of one
-    grey only.
+    Left out are those with a standard deviation of the thumbnail below ``least``, those of one grey
+    only, and those of ``SPECK`` pixels and less.
     """
-    wanted = measured.facts.filter(pl.col("texture") >= max(least, ANY))
+    wanted = measured.facts.filter(
+        pl.col("texture") >= max(least, ANY), pl.min_horizontal("width", "height") > SPECK
+    )
     named = _named(wanted, measured)
     distinct = named.group_by("name").agg(pl.exclude("digest").first(), pl.col("digest").sort())
     distinct = distinct.sort("name")
