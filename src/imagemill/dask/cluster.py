@@ -151,6 +151,8 @@ def _client(address: str | None, workers: int | None, opened: ExitStack) -> Clie
                 n_workers=workers,
                 threads_per_worker=1,
                 dashboard_address=None,
+                # Or it warns where the usual port of its pages is taken, also without any.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 silence_logs=logging.CRITICAL,
             )
         opened.callback(target.close, timeout=ANSWER)
