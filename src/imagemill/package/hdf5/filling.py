@@ -15,6 +15,7 @@ import numpy as np
 
 from imagemill import arrays
 from imagemill.arrays import CACHED, SOURCE, STORE, Batch, Done, Form, Origin, differing
+from imagemill.arrays import file as files
 from imagemill.engine import Engine
 from imagemill.package import contract
 from imagemill.package.contract import FORMAT
@@ -87,6 +88,7 @@ def fill_raw(
     slack = SLACK + 64 * (len(rows) // form.chunk + 1)
     count = 0
     with ExitStack() as stack, progress("package: hdf5", len(rows), "images") as advance:
+        stack.callback(files.close)  # where this process has worked itself
         # Closed while workers write to it; they never do where this process does.
         file = stack.enter_context(h5py.File(path, "r+", libver="v112")) if not places else None
         for done in engine.map(work, _batches(path, name, rows, shelf, form, places)):
@@ -198,9 +200,9 @@ def joined(batch: _Files) -> int:
     with batch.shelf.open() as shelf:
         found = list(shelf.unchecked(batch.places))
         with batch.path.open("r+b", buffering=0) as file:
-            arrays.put(file.fileno(), b"".join(found), batch.offset, batch.path)
+            files.put(file.fileno(), b"".join(found), batch.offset, batch.path)
         ends = list(accumulate(map(len, found), initial=0))
-        held = arrays.read(batch.path, batch.array, batch.start, batch.start + ends[-1]).tobytes()
+        held = files.read(batch.path, batch.array, batch.start, batch.start + ends[-1]).tobytes()
         for place, (start, end) in zip(batch.places, pairwise(ends), strict=True):
             at = Place(*place)
             if sha256(held[start:end]).hexdigest() != at.packaged:

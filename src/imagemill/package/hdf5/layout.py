@@ -13,6 +13,7 @@ from imagemill.errors import BuildError
 from imagemill.package.hdf5.settings import FILE, Config
 from imagemill.package.lots import AT_ONCE, Lot
 
+RESERVED = 64 << 20  # bytes at once: nobody else can write meanwhile
 SLACK = 1 << 20  # bytes that HDF5 may need for what it notes of its own, besides 64 a chunk
 
 
@@ -57,7 +58,8 @@ def reserve(path: Path, length: int, whole: int = 0) -> None:
     try:
         if whole:
             os.ftruncate(handle, whole)
-        os.posix_fallocate(handle, 0, length)
+        for start in range(0, length, RESERVED):
+            os.posix_fallocate(handle, start, min(RESERVED, length - start))
     finally:
         os.close(handle)
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from imagemill import arrays
 from imagemill.arrays import differing
+from imagemill.arrays import file as files
 from imagemill.engine import Engine
 from imagemill.package.hdf5.filling import BATCH_BYTES
 from imagemill.package.lots import Lot
@@ -103,6 +104,6 @@ def hashes(rows: _Slice) -> bytes:
         if f"{rows.split}_images" in file:
             return arrays.hashed(file[f"{rows.split}_images"][rows.start : rows.end])
         offsets = file[f"{rows.split}_offsets"][rows.start : rows.end + 1].tolist()
-    held = arrays.read(rows.path, f"{rows.split}_encoded", offsets[0], offsets[-1])
+    held = files.read(rows.path, f"{rows.split}_encoded", offsets[0], offsets[-1])
     cut = [at - offsets[0] for at in offsets]
     return b"".join(sha256(held[start:end].data).digest() for start, end in pairwise(cut))

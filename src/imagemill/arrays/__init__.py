@@ -4,8 +4,6 @@ What the workers do who fill HDF5 files. It imports little: a worker that starts
 formats takes twice the memory and three times as long to start.
 """
 
-import errno
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
-from h5py import h5d, h5f, h5p, h5s
 from numpy.typing import NDArray
 from PIL import Image
 
 from imagemill import images, packs
+from imagemill.arrays.file import opened
 from imagemill.errors import BuildError
 
 GZIP_LEVEL = 4
@@ -60,7 +57,13 @@ class Form:
     @property
     def volume(self) -> int:
         """Bytes of a row."""
-        return self.height * self.width * CHANNELS[self.mode]
+        height, width, channels = self.shape
+        return height * width * channels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a row."""
+        return self.height, self.width, CHANNELS[self.mode]
 
 
 @dataclass(frozen=True)
@@ -138,14 +141,14 @@ def _filled(batch: Batch, form: Form, images: Iterator[NDArray[Any]]) -> bytes:
     chunks = max(1, CACHED // (form.chunk * form.volume))
     digests = []
     at = 0
-    with _Array(batch, form) as array:
-        for number, made in enumerate(_pieces(images, len(batch.rows), chunks * form.chunk, form)):
-            array.write(made, batch.offsets[number * chunks : (number + 1) * chunks])
-            found = array.read(batch.row + at, len(made))
-            if not np.array_equal(_words(made), _words(found)):
-                raise differing(f"rows of {batch.array}")
-            digests.append(hashed(found))
-            at += len(made)
+    array = opened(batch.path, batch.array)
+    for number, made in enumerate(_pieces(images, len(batch.rows), chunks * form.chunk, form)):
+        array.write(made, batch.offsets[number * chunks : (number + 1) * chunks], form.chunk)
+        found = array.read(batch.row + at, len(made), form.shape)
+        if not np.array_equal(_words(made), _words(found)):
+            raise differing(f"rows of {batch.array}")
+        digests.append(hashed(found))
+        at += len(made)
     return b"".join(digests)
 
 
@@ -243,54 +246,3 @@ def _bands(four: Image.Image) -> Iterator[NDArray[np.uint32]]:
     pixels = np.frombuffer(four.tobytes(), "<u4")
     for band in range(len(BANDS)):
         yield pixels >> np.uint32(8 * band)
-
-
-class _Array:
-    """One array of a file, whose chunks have their places: written there, read as HDF5 does."""
-
-    def __init__(self, batch: Batch, form: Form) -> None:
-        # No cache: it would only copy each row once more.
-        uncached = h5p.create(h5p.DATASET_ACCESS)
-        uncached.set_chunk_cache(0, 0, 1.0)
-        self._path, self._form = batch.path, form
-        self._handle = os.open(batch.path, os.O_WRONLY)
-        self._file = h5f.open(os.fsencode(batch.path), h5f.ACC_RDONLY)
-        self._array = h5d.open(self._file, batch.array.encode(), uncached)
-
-    def write(self, rows: NDArray[np.uint8], offsets: Sequence[int]) -> None:
-        """Write rows where their chunks belong."""
-        step = self._form.chunk
-        for number, offset in enumerate(offsets):
-            piece = rows[number * step : (number + 1) * step]
-            put(self._handle, piece.data, offset, self._path)
-
-    def read(self, start: int, count: int) -> NDArray[np.uint8]:
-        """Return ``count`` rows from ``start`` on."""
-        form = self._form
-        shape = (count, form.height, form.width, CHANNELS[form.mode])
-        rows = np.empty(shape, np.uint8)
-        there = self._array.get_space()
-        there.select_hyperslab((start, 0, 0, 0), shape)
-        self._array.read(h5s.create_simple(shape), there, rows)
-        return rows.reshape(count, -1)
-
-    def __enter__(self) -> "_Array":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        os.close(self._handle)
-
-
-def put(handle: int, data: bytes | memoryview, offset: int, path: Path) -> None:
-    """Write ``data`` at ``offset``. Raises ``OSError`` where the disk has filled up."""
-    length = data.nbytes if isinstance(data, memoryview) else len(data)
-    if os.pwrite(handle, data, offset) != length:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def read(path: Path, array: str, start: int, end: int) -> NDArray[np.uint8]:
-    """Return rows of an array, as h5py reads them."""
-    with h5py.File(path, "r") as file:
-        rows: NDArray[np.uint8] = file[array][start:end]
-    return rows
