@@ -1,5 +1,6 @@
 """Decode every distinct image once, and remember what its bytes determine."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from imagemill.progress import progress, say
 from imagemill.tables import EMBEDDINGS, FACTS, KEYPOINTS, THUMBS
 
 BATCH = 128  # images: few enough to share out evenly, enough to keep workers busy
-SAVED = 8  # batches that are remembered at once: what a killed build loses at most
+SAVED = 3.0  # seconds after which results are remembered: what a killed build loses, about
 
 Memos = Mapping[str, Memo]
 """By function."""
@@ -147,6 +148,7 @@ def _batches(
 def _saving(remembered: Memos) -> Iterator[Callable[[Result], None]]:
     """Remember results, some at a time, and the last of them however the work ends."""
     waiting: list[Result] = []
+    due = time.monotonic() + SAVED
 
     def flush() -> None:
         if waiting:
@@ -155,9 +157,11 @@ def _saving(remembered: Memos) -> Iterator[Callable[[Result], None]]:
         waiting.clear()
 
     def save(result: Result) -> None:
+        nonlocal due
         waiting.append(result)
-        if len(waiting) == SAVED:
+        if time.monotonic() >= due:
             flush()
+            due = time.monotonic() + SAVED
 
     try:
         yield save
