@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 from PIL.Image import Transpose
 
 from imagemill import images
-from imagemill.images import Limits, Unreadable
+from imagemill.images import Limits, Unreadable, pixels
 from tests import draw, make
 
 LIMITS = Limits(max_pixels=1_000_000, max_bytes=1_000_000)
@@ -447,6 +447,36 @@ def test_flipped_bits_raise_nothing_but_unreadable(name: str) -> None:
             assert error.reason in images.REASONS
             assert error.detail.isprintable()
             assert " at 0x" not in error.detail
+
+
+JPEGS = {
+    **{name: data for name, data in WHOLE.items() if name.startswith("jpeg")},
+    "jpeg halved across": save(PHOTO, "JPEG", subsampling=1),
+    "jpeg stored as rgb": save(PHOTO, "JPEG", keep_rgb=True),
+    "jpeg of a pixel": save(PHOTO.resize((1, 1)), "JPEG"),
+    "jpeg turned": save(PHOTO, "JPEG", exif=exif(6)),
+    "jpeg with a profile": save(PHOTO, "JPEG", icc_profile=ICC),
+}
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_that_is_not_opened_has_the_header_and_pixels_of_one_that_is(
+    name: str, monkeypatch
+) -> None:
+    random_ = random.Random(name)
+    files = [JPEGS[name], *(damaged(JPEGS[name], random_) for _ in range(100))]
+    first = [outcome(data) for data in files]
+    monkeypatch.setattr(pixels, "_quickly", lambda *_: None)
+    assert first == [outcome(data) for data in files]
+
+
+def outcome(data: bytes) -> object:
+    """What is declared, and all four bytes of each pixel; or why there is nothing."""
+    try:
+        header, image = images.read(data, LIMITS)
+    except Unreadable as error:
+        return error.reason, error.detail
+    return header, image.mode, image.size, image.convert("RGBX").tobytes()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,12 @@ class Anatomy:
 
     icc: bool = False
 
+    components: int = 0
+    """Of a JPEG's colours."""
+
+    divisors: tuple[int, ...] = ()
+    """Of a JPEG's first component, row by row of 64 frequencies; none where it is broken."""
+
 
 def bounded(parts: Iterable[_Part], name: str) -> Iterator[_Part]:
     """Yield the parts of a file of this format, and refuse one that has no end of them."""

@@ -8,7 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import AvifImagePlugin, Image, _imaging
 from PIL.AvifImagePlugin import AvifImageFile
@@ -126,22 +126,35 @@ class Header:
 
 def header(data: bytes, limits: Limits) -> Header:
     """Read what ``data`` declares. Decodes nothing; raises ``Unreadable``."""
-    return opened(data, limits)[0]
+    return opened(dissected(data, limits), data, limits)[0]
 
 
-def opened(data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
-    """Return the header and Pillow's image, not decoded yet; raises ``Unreadable``."""
+def dissected(data: bytes, limits: Limits) -> Anatomy:
+    """Take a file apart; raises ``Unreadable``, also where it declares more than it may."""
     if len(data) > limits.max_bytes:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, at most {limits.max_bytes}")
     anatomy = dissect(data)
     if anatomy.size:
         _check_size(anatomy.size, anatomy.cost, limits)
+    return anatomy
+
+
+def opened(anatomy: Anatomy, data: bytes, limits: Limits) -> tuple[Header, ImageFile]:
+    """Return the header and Pillow's image, not decoded yet; raises ``Unreadable``."""
     with guarded(anatomy.format):
         image = _PLUGINS[anatomy.format](io.BytesIO(anatomy.picture))
         _check_size(image.size, anatomy.cost, limits)
         if anatomy.format == "PPM":
             pnm.spread(image, data)
         return _header(anatomy, image), image
+
+
+def of_jpeg(anatomy: Anatomy) -> Header | None:
+    """Return the header of a sound JPEG, grey or coloured, as ``opened`` does; null of others."""
+    mode = {1: "L", 3: "RGB"}.get(anatomy.components)
+    if mode is None or not anatomy.divisors or not anatomy.size or not all(anatomy.size):
+        return None
+    return _declared(anatomy, ifd.told(anatomy.exif), anatomy.size, mode)
 
 
 def meets_contract(header: Header) -> bool:
@@ -177,28 +190,38 @@ def _check_size(size: tuple[int, int], cost: int, limits: Limits) -> None:
 
 def _header(anatomy: Anatomy, image: ImageFile) -> Header:
     told = ifd.told(anatomy.exif)
-    orientation = told.orientation
     if anatomy.format == "AVIF":
         # The decoder makes an EXIF block of the properties that turn the image.
-        orientation = ifd.told(image.info.get("exif", b"").removeprefix(b"Exif\0\0")).orientation
-    width, height = image.size if orientation < 5 else image.size[::-1]
-    mode = anatomy.mode or image.mode
+        made = ifd.told(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+        told = told._replace(orientation=made.orientation)
+    return replace(
+        _declared(anatomy, told, image.size, anatomy.mode or image.mode),
+        frames=max(anatomy.frames, getattr(image, "n_frames", 1)),
+        alpha=image.has_transparency_data,
+        icc=anatomy.icc or "icc_profile" in image.info,
+        quantisation=_quantisation(image),
+    )
+
+
+def _declared(anatomy: Anatomy, told: ifd.Told, size: tuple[int, int], mode: str) -> Header:
+    """Return what the parts of a file say, with the size and mode of what is stored."""
+    width, height = size if told.orientation < 5 else size[::-1]
     return Header(
         format=anatomy.format,
         mode=mode,
         width=width,
         height=height,
-        orientation=orientation,
-        frames=max(anatomy.frames, getattr(image, "n_frames", 1)),
+        orientation=told.orientation,
+        frames=anatomy.frames,
         bits=_bits(anatomy.bits, mode),
-        alpha=image.has_transparency_data,
-        icc=anatomy.icc or "icc_profile" in image.info,
+        alpha=False,
+        icc=anatomy.icc,
         memory=anatomy.cost * width * height,
         exif=bool(anatomy.exif),
         gps=told.gps,
         taken=told.taken,
         camera=told.camera,
-        quantisation=_quantisation(image),
+        quantisation=anatomy.divisors,
     )
 
 

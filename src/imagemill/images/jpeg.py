@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from PIL.JpegImagePlugin import zigzag_index
+
 from imagemill.images.anatomy import Anatomy, bounded
 from imagemill.images.outcome import Unreadable
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
-_SOS = 0xDA
+_SOS, _DQT = 0xDA, 0xDB
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = {0xC0, 0xC1}
 _APPLICATION = {*range(0xE0, 0xF0), 0xFE}  # and comments
@@ -68,6 +70,7 @@ class _Found:
 
     parts: list[bytes] = field(default_factory=lambda: [_SOI])
     frame: Segment | None = None
+    tables: bytes = b""
     progress: _Progress = field(default_factory=lambda: _Progress({}))
     exif: bytes = b""
     icc: bool = False
@@ -91,23 +94,31 @@ def dissect(data: bytes) -> Anatomy:
         cost=_cost(len(found.progress.precision), one_pass=one_pass),
         exif=found.exif,
         icc=found.icc,
+        components=len(found.progress.precision),
+        divisors=_divisors(found.tables, frame.body[8]),
     )
+
+
+@lru_cache(maxsize=256)
+def _divisors(tables: bytes, wanted: int) -> tuple[int, ...]:
+    """Return the last table of that number, row by row; none where it or another is broken."""
+    found: tuple[int, ...] = ()
+    while tables:
+        word, number = ("B", "H")[tables[0] > 15], tables[0] & 15
+        end = 1 + struct.calcsize(word) * 64
+        if len(tables) < end:
+            return ()
+        if number == wanted:
+            stored = struct.unpack(f">64{word}", tables[1:end])
+            found = tuple(stored[at] for at in zigzag_index)
+        tables = tables[end:]
+    return found
 
 
 def _cost(components: int, *, one_pass: bool) -> int:
     """Bytes a pixel: 4 stored, and 4 for ink as light, or 2 a coefficient that scans add to."""
     whole = 0 if one_pass else 2 * components
     return 4 + max(whole, 4 if components == 4 else 0)
-
-
-def ended(picture: bytes) -> bytes:
-    """Return the ``picture`` of an ``Anatomy`` for a decoder that tells of a scan that ends early.
-
-    It has an end marker, in the place of what lets libjpeg look ahead.
-    """
-    if picture.endswith(_LOOK_AHEAD):
-        return picture[: -len(_LOOK_AHEAD)] + _EOI
-    return picture
 
 
 def strip(data: bytes) -> bytes:
@@ -207,6 +218,8 @@ def _note(found: _Found, segment: Segment) -> None:
     if marker in _FRAMES and found.frame is None:
         found.frame = segment
         found.progress.precision = {part: [99] * 64 for part in _components(segment.body)}
+    elif marker == _DQT and not found.progress.scans:
+        found.tables += segment.body
     elif marker == _SOS and found.frame:
         found.progress.add(segment.body, found.frame.marker in _SEQUENTIAL)
     elif marker in _APPLICATION:
