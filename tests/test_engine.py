@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
@@ -254,8 +255,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def started(script: Path, engine: str = "processes") -> tuple[subprocess.Popen[str], list[int]]:
-    """Return a process with two workers that hang, and the workers' ids."""
+@contextmanager
+def started(
+    script: Path, engine: str = "processes"
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Yield a process with two workers that hang, and the workers' ids; none outlives the test."""
     script.write_text(HANGING)
     process = subprocess.Popen(
         [sys.executable, str(script), engine],
@@ -266,9 +270,13 @@ def started(script: Path, engine: str = "processes") -> tuple[subprocess.Popen[s
         cwd=script.parent,
         start_new_session=True,
     )
-    pids = [int(process.stdout.readline()) for _ in range(2)]
-    assert all(alive(pid) for pid in pids)
-    return process, pids
+    try:
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+        assert all(alive(pid) for pid in pids)
+        yield process, pids
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def ended(pids: list[int]) -> bool:
@@ -276,23 +284,25 @@ def ended(pids: list[int]) -> bool:
     while time.monotonic() < end:
         if not any(alive(pid) for pid in pids):
             return True
+        time.sleep(0.02)
     return False
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
-    process, pids = started(tmp_path / "hanging.py")
-    process.kill()
-    process.communicate()
-    assert ended(pids)
+    with started(tmp_path / "hanging.py") as (process, pids):
+        process.kill()
+        process.communicate()
+        assert ended(pids)
 
 
 @pytest.mark.parametrize("engine", ["processes", "dask"])
 def test_ctrl_c_ends_hanging_workers_and_says_one_line(tmp_path, engine):
-    process, pids = started(tmp_path / "hanging.py", engine)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (130, "error: interrupted; what was done is remembered\n")
-    assert ended(pids)
+    with started(tmp_path / "hanging.py", engine) as (process, pids):
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        told = "error: interrupted; what was done is remembered\n"
+        assert (process.returncode, said) == (130, told)
+        assert ended(pids)
 
 
 def test_an_error_does_not_wait_for_what_others_work_on():
