@@ -35,6 +35,10 @@ FILTERS = {
 JPEG = b"\xff\xd8\xff"
 
 STORE, SOURCE = "store", "source"
+KINDS = (STORE, SOURCE, "JPEG", "PNG", "WEBP")
+"""Where an image is, or the format of a source's file that is presumed to be bare."""
+
+SHA256 = 32  # bytes
 
 
 class PresumedWronglyError(Exception):
@@ -81,10 +85,12 @@ class Batch:
     """Rows to make, which follow one another in the file."""
 
     origin: Origin
-    rows: Sequence[tuple[Any, ...]]
-    """Of each image: where it is (``STORE``, ``SOURCE``, or the format of a source's file that is
-    presumed to be bare), the sha256 of its file, pack, offset and length there; its width and
-    height where it is a JPEG that meets the contract, else null."""
+    rows: NDArray[np.int64]
+    """(N, 6). Of each image: number in ``KINDS``, number in ``packs``, offset and length there;
+    its width and height where it is a JPEG that meets the contract, else 0."""
+    packs: Sequence[str]
+    digests: bytes
+    """sha256 of each image's file, one behind the other."""
     path: Path
     array: str
     """Name of the array that they belong to."""
@@ -174,12 +180,14 @@ def differing(what: str) -> BuildError:
 def _decoded(batch: Batch, form: Form) -> Iterator[Image.Image]:
     origin = batch.origin
     with packs.Reader(origin.sources) as sources, packs.Reader(origin.store) as store:
-        for kind, digest, pack, offset, length, side in batch.rows:
+        for at, (number, pack, offset, length, *side) in enumerate(batch.rows.tolist()):
+            kind = KINDS[number]
+            digest = batch.digests[SHA256 * at : SHA256 * (at + 1)].hex()
             reader = store if kind == STORE else sources
-            data = reader.content(digest, pack, offset, length)
+            data = reader.content(digest, batch.packs[pack], offset, length)
             if kind not in (STORE, SOURCE):
                 bare(data, kind)
-            yield shown(data, origin.limits, side, form.mode)
+            yield shown(data, origin.limits, tuple(side) if side[0] else None, form.mode)
 
 
 def shown(

@@ -34,14 +34,14 @@ def write(
     """Write ``out/dataset.h5`` and read it back; return ``tables.CONTENTS``, and the file."""
     with replacing(out / FILE) as part:
         lay_out(part, lot, config)
-        with filling.Around(part) as around:
-            if config.store == "raw":
-                lot = _fill_raw(part, lot, shelf, config, engine, around)
-            else:
-                for split, rows in lot.parts():
-                    filling.fill_encoded(part, split, rows, shelf, engine, around)
-            _verify(part, lot, config, engine)
-            digest = None if config.is_packed else around.digest()
+        checksum = filling.Checksum(part)
+        if config.store == "raw":
+            lot = _fill_raw(part, lot, shelf, config, engine, checksum)
+        else:
+            for split, rows in lot.parts():
+                filling.fill_encoded(part, split, rows, shelf, engine, checksum)
+        _verify(part, lot, config, engine)
+        digest = None if config.is_packed else checksum.of_all()
     return _listed(lot, KIND[config.store]), {FILE: digest}
 
 
@@ -56,14 +56,14 @@ def _verify(path: Path, lot: Lot, config: Config, engine: Engine) -> None:
 
 
 def _fill_raw(
-    path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, around: filling.Around
+    path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, checksum: filling.Checksum
 ) -> Lot:
     """Write the pixels of every split; return what the package holds then."""
     digests = np.empty((len(lot), DIGEST), np.uint8)
     start = 0
     for split, rows in lot.parts():
         those = digests[start : start + len(rows)]
-        filling.fill_raw(path, split, rows, shelf, config, engine, around, those)
+        filling.fill_raw(path, split, rows, shelf, config, engine, checksum, those)
         start += len(rows)
     volume = pl.repeat(config.volume, len(lot), dtype=pl.Int64, eager=True)
     return lot.having(packaged=pl.Series(digests), bytes=volume)

@@ -1,7 +1,6 @@
 """Images on their way into the file, which workers put in their place there and read back."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,59 +11,43 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from imagemill import arrays
-from imagemill.arrays import CACHED, SOURCE, STORE, Batch, Done, Form, Origin, differing
+from imagemill.arrays import CACHED, KINDS, SOURCE, STORE, Batch, Done, Form, Origin, differing
 from imagemill.arrays import file as files
 from imagemill.engine import Engine
 from imagemill.package import contract
 from imagemill.package.contract import FORMAT
 from imagemill.package.hdf5.layout import SLACK, cut, offsets, reserve
 from imagemill.package.hdf5.settings import Config
-from imagemill.package.lots import AT_ONCE, DIGEST, Digests, Lot
+from imagemill.package.lots import AT_ONCE, DIGEST, Digests, Lot, digested
 from imagemill.package.shelf import Place, Shelf, values
 from imagemill.progress import progress
 
-BATCH_BYTES = 2 << 20  # that a worker hands over at once, about; few are in memory at a time
+BATCH_BYTES = 8 << 20  # that a worker writes, a little at a time, before it hears of more
+HANDED_BYTES = 2 << 20  # the same of what it hands over, of which some are in memory at a time
 
 
-class Around:
-    """Makes room in a file before those who fill it from its beginning, and hashes it behind them.
-
-    Room takes a while where each page of a file is cleared, as in memory.
-    """
+class Checksum:
+    """The sha256 of a file, taken behind those who fill it from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._hash = sha256()
         self._at = 0
         self._held = memoryview(bytearray(CACHED))
-        self._beside = ThreadPoolExecutor(1)
-        self._room = self._beside.submit(reserve, path, path.stat().st_size)
-
-    def __enter__(self) -> "Around":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._beside.shutdown()
-
-    def wait(self) -> None:
-        """Wait until there is room. Raises ``OSError`` where there is none."""
-        self._room.result()
 
     def reach(self, end: int) -> None:
-        """Hash up to ``end``; all before is there. Raises ``OSError`` where there is no room."""
-        if self._room.done():
-            self.wait()
+        """Hash up to ``end``; all before is there."""
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._at)
             while self._at < end and (got := file.readinto(self._held[: end - self._at])):
                 self._hash.update(self._held[:got])
                 self._at += got
 
-    def digest(self) -> str:
-        """Return the sha256 of the whole file. Raises ``OSError`` where there is no room."""
-        self.wait()
+    def of_all(self) -> str:
+        """Return it in hexadecimal, of the whole file."""
         self.reach(self._path.stat().st_size)
         return self._hash.hexdigest()
 
@@ -76,13 +59,11 @@ def fill_raw(
     shelf: Shelf,
     config: Config,
     engine: Engine,
-    around: Around,
+    checksum: Checksum,
     digests: Digests,
 ) -> None:
     """Write one split's pixels, and put the sha256 of each image's into ``digests``."""
     name, form = f"{split}_images", config.form(len(rows))
-    if config.is_packed:
-        around.wait()
     places = [] if config.is_packed else offsets(path, name)
     work = partial(arrays.fill, form=form)
     slack = SLACK + 64 * (len(rows) // form.chunk + 1)
@@ -93,14 +74,15 @@ def fill_raw(
         file = stack.enter_context(h5py.File(path, "r+", libver="v112")) if not places else None
         for done in engine.map(work, _batches(path, name, rows, shelf, form, places)):
             if file is not None:
-                reserve(path, file.id.get_filesize() + sum(map(len, done.pieces)) + slack)
+                end = file.id.get_filesize()  # all before is written
+                reserve(path, end, end + sum(map(len, done.pieces)) + slack)
                 _put(file[name], count, done, config, form)
                 file.flush()  # while there is room
             those = np.frombuffer(done.digests, np.uint8).reshape(-1, DIGEST)
             digests[count : count + len(those)] = those
             count += len(those)
             if places:
-                around.reach(places[(count - 1) // form.chunk])
+                checksum.reach(places[(count - 1) // form.chunk])
             advance(len(those))
     if not places:
         cut(path)
@@ -111,34 +93,48 @@ def _batches(
 ) -> Iterator[Batch]:
     """Divide rows into batches of whole chunks."""
     origin = Origin(shelf.sources, shelf.store, shelf.limits)
-    chunks = max(1, BATCH_BYTES // (form.chunk * form.volume))
+    chunks = max(1, (BATCH_BYTES if places else HANDED_BYTES) // (form.chunk * form.volume))
     step = chunks * form.chunk
+    packs = rows.words["pack"].to_list()
     number = 0
     for slim in rows.slices(max(1, AT_ONCE // step) * step):
-        said = _said(slim)
-        for start in range(0, len(said), step):
+        told, digests = _told(slim), _digests(slim)
+        for start in range(0, len(slim), step):
+            some = slice(start, start + step)
             held = places[number * chunks : (number + 1) * chunks]
-            yield Batch(origin, said[start : start + step], path, name, number * step, held)
+            said = digests[some].tobytes()
+            yield Batch(origin, told[some], packs, said, path, name, number * step, held)
             number += 1
 
 
-COLUMNS = ("how", "suffix", "pack", "offset", "length", "width", "height")
-
-
-def _said(rows: Lot) -> list[tuple[Any, ...]]:
+def _told(rows: Lot) -> NDArray[np.int64]:
     """Return the rows of a ``Batch``."""
+    suffixes = [*rows.words["suffix"], None]
+    kinds = np.array([[_kind(how, each) for each in suffixes] for how in rows.words["how"]])
+    unknown = len(suffixes) - 1
+    suffix = rows.rows["suffix"].fill_null(unknown).to_numpy()
+    ready = np.array([each == "jpg" for each in suffixes])[suffix]
+    sides = [rows.rows[name].fill_null(0).to_numpy() * ready for name in ("width", "height")]
+    where = [rows.rows[name].to_numpy() for name in ("pack", "offset", "length")]
+    told = (kinds[rows.rows["how"].to_numpy(), suffix], *where, *sides)
+    return np.stack(told, axis=1, dtype=np.int64, casting="unsafe")
+
+
+def _kind(how: str, suffix: str | None) -> int:
+    if how == contract.STORED:
+        return KINDS.index(STORE)
+    # What the contract makes of a source's file shows the pixels of the file.
+    return KINDS.index(FORMAT[suffix] if how == contract.PRESUMED and suffix else SOURCE)
+
+
+def _digests(rows: Lot) -> Digests:
+    """Return the sha256 of the file that each row is made of."""
+    digests = digested(rows.images["digest"].gather(rows.rows["image"]))
+    if "packaged" not in rows.rows:
+        return digests
     # A store's files are known by what was made, of which no hash is known before it is.
-    digests = ("digest", "packaged" if "packaged" in rows.rows else "digest")
-    columns = (*digests, *COLUMNS)
-    said = []
-    for of, packaged, how, suffix, *place, width, height in values(rows.frame(*columns), columns):
-        ready = (width, height) if suffix == "jpg" and width else None
-        if how == contract.STORED:
-            said.append((STORE, packaged, *place, ready))
-        else:
-            # What the contract makes of a source's file shows the pixels of the file.
-            said.append((FORMAT[suffix] if how == contract.PRESUMED else SOURCE, of, *place, ready))
-    return said
+    stored = (rows.words["how"] == contract.STORED).to_numpy()[rows.rows["how"].to_numpy()]
+    return np.where(stored[:, None], rows.rows["packaged"].to_numpy(), digests)
 
 
 def _put(array: h5py.Dataset, at: int, done: Done, config: Config, form: Form) -> None:
@@ -166,7 +162,7 @@ class _Files:
 
 
 def fill_encoded(
-    path: Path, split: str, rows: Lot, shelf: Shelf, engine: Engine, around: Around
+    path: Path, split: str, rows: Lot, shelf: Shelf, engine: Engine, checksum: Checksum
 ) -> None:
     """Write one split's files, one behind the other."""
     name = f"{split}_encoded"
@@ -188,7 +184,7 @@ def fill_encoded(
     with progress("package: hdf5", len(rows), "images") as advance:
         for count in engine.map(joined, files()):
             done += count
-            around.reach(int(starts[done - 1]))
+            checksum.reach(int(starts[done - 1]))
             advance(count)
 
 

@@ -13,13 +13,12 @@ from imagemill.errors import BuildError
 from imagemill.package.hdf5.settings import FILE, Config
 from imagemill.package.lots import AT_ONCE, Lot
 
-RESERVED = 64 << 20  # bytes at once: nobody else can write meanwhile
 SLACK = 1 << 20  # bytes that HDF5 may need for what it notes of its own, besides 64 a chunk
 
 
 def lay_out(path: Path, lot: Lot, config: Config) -> None:
     """Make a file with all but the images of ``lot``, as long as it will be where that is known."""
-    reserve(path, _columns(lot) + SLACK, _least(lot, config))
+    reserve(path, 0, _columns(lot) + SLACK, _least(lot, config))
     with h5py.File(path, "w", libver="v112") as file:
         for split, rows in lot.parts():
             _create(file, split, rows, config)
@@ -48,18 +47,17 @@ def _least(lot: Lot, config: Config) -> int:
     return images + _columns(lot)
 
 
-def reserve(path: Path, length: int, whole: int = 0) -> None:
-    """Raise ``OSError`` where the disk or a quota has no room for a file of this length.
+def reserve(path: Path, start: int, end: int, whole: int = 0) -> None:
+    """Raise ``OSError`` where the disk or a quota has no room for these bytes of a file.
 
-    HDF5 must not find out: it may end the process when it cannot write what it holds. That it may
-    be ``whole`` long is only asked of the limit of a file's length.
+    HDF5 must not find out: it may end the process when it cannot write what it holds. That the
+    file may be ``whole`` long is only asked of the limit of a file's length.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         if whole:
             os.ftruncate(handle, whole)
-        for start in range(0, length, RESERVED):
-            os.posix_fallocate(handle, start, min(RESERVED, length - start))
+        os.posix_fallocate(handle, start, end - start)
     finally:
         os.close(handle)
 
