@@ -187,11 +187,16 @@ def shard_writer(images: Images, out: Path) -> None:
 def seed_loop(images: Images, out: Path, method: Image.Resampling) -> None:
     """Write as the seed does, mended: the given split, ``resize`` before it appends, no image lost.
 
-    The file is opened once, not for every chunk, which spares the seed 6 microseconds an image.
+    What is only slow is left: one image at a time, the file opened for every chunk.
     """
     held: dict[str, list[tuple[Any, int]]] = {"train": [], "test": []}
 
-    def append(file: h5py.File, split: str) -> None:
+    def append(split: str) -> None:
+        with h5py.File(out / "dataset.h5", "a") as file:
+            put(file, split)
+        held[split].clear()
+
+    def put(file: h5py.File, split: str) -> None:
         pixels = np.array([each for each, _ in held[split]]).reshape(-1, 128, 128, 1)
         labels = np.array([label for _, label in held[split]])
         if f"{split}_images" not in file:
@@ -202,18 +207,15 @@ def seed_loop(images: Images, out: Path, method: Image.Resampling) -> None:
             for name, values in ((f"{split}_images", pixels), (f"{split}_labels", labels)):
                 file[name].resize(file[name].shape[0] + len(values), axis=0)
                 file[name][-len(values) :] = values
-        held[split].clear()
 
-    with h5py.File(out / "dataset.h5", "a") as file:
-        for path in sorted(images.folder.rglob("*.jpg")):
-            split, label = path.parts[-3:-1]
-            image = Image.open(path).convert("L").resize((128, 128), method)
-            held[split].append((np.array(image), int(label)))
-            if len(held[split]) >= SEED_CHUNK:
-                append(file, split)
-        for split, rest in held.items():
-            if rest:
-                append(file, split)
+    for path in sorted(images.folder.rglob("*.jpg")):
+        split, label = path.parts[-3:-1]
+        image = Image.open(path).convert("L").resize((128, 128), method)
+        held[split].append((np.array(image), int(label)))
+        if len(held[split]) >= SEED_CHUNK:
+            append(split)
+    for split in [each for each, rest in held.items() if rest]:
+        append(split)
 
 
 def copytree(images: Images, out: Path) -> None:
