@@ -11,13 +11,14 @@ from PIL import Image
 from pydantic import ValidationError
 
 from imagemill import package
+from imagemill.about import About
 from imagemill.config import instantiate
 from imagemill.errors import BuildError, ConfigError
-from imagemill.package import augment, transforms
+from imagemill.package import augment, card, transforms
 from imagemill.package.geometry import Frame, turned
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
-from tests.packaging import SHARDS, STANDARD, TRANSFORMS, Build, config, pets, photos
+from tests.packaging import ABOUT, SHARDS, STANDARD, TRANSFORMS, Build, config, pets, photos
 
 RESIZE = f"{TRANSFORMS}Resize"
 
@@ -288,6 +289,18 @@ def test_about_half_of_the_copies_have_each_operation():
     assert 19.5 < max(turned_ones) <= 20
     assert {each.right for each in drawn} == set(range(-10, 11))
     assert {each.kernel for each in drawn} == {1, 2, 3, 4, 5}
+
+
+def test_the_card_says_how_many_images_were_derived_and_how_to_tell_them_apart():
+    splits = ["train", "train", "test"]
+    rows = make.frame(MANIFEST, *({"key": str(n), "split": s} for n, s in enumerate(splits)))
+    chosen = augment.Config.model_validate({**STANDARD, "multiplier": 5})
+    about = About.model_validate(ABOUT)
+    text = card.render(about, rows, chosen)
+    line = "- Derived from them by augmentation: 8, 4 of each image of train; their `copy` in "
+    assert f"{line}manifest.parquet is not 0" in text.splitlines()
+    for none in (None, chosen.model_copy(update={"multiplier": 1})):
+        assert "Derived" not in card.render(about, rows, none)
 
 
 def test_a_split_that_no_image_is_in_is_not_augmented_in_silence(build):

@@ -6,14 +6,15 @@ import polars as pl
 
 from imagemill.about import About
 from imagemill.errors import BuildError, suggest
+from imagemill.package import augment
 
 MANY = 100  # rows of a table that people still read
 
 _MARKUP = re.compile(r"[\\|<*`\[]")
 
 
-def render(about: About, manifest: pl.DataFrame) -> str:
-    """Return the card of a dataset in Markdown."""
+def render(about: About, manifest: pl.DataFrame, copying: augment.Config | None = None) -> str:
+    """Return the card of a dataset in Markdown; ``copying`` is what was derived from its images."""
     kept = manifest.filter(verdict="keep")
     lines = [
         f"# {about.title}",
@@ -21,6 +22,7 @@ def render(about: About, manifest: pl.DataFrame) -> str:
         f"- Licence: {about.licence}",
         f"- Credit: {about.credit}",
         f"- Images: {len(kept):,} of {len(manifest):,} listed",
+        *_derived(kept, copying),
         "",
         "## Splits and labels",
         "",
@@ -36,6 +38,19 @@ def render(about: About, manifest: pl.DataFrame) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _derived(kept: pl.DataFrame, copying: augment.Config | None) -> list[str]:
+    """Return the line that tells of images derived by augmentation, if there are any."""
+    if copying is None or copying.multiplier == 1:
+        return []
+    each = copying.multiplier - 1
+    count = each * int(kept["split"].is_in(copying.splits).sum())
+    splits = _cell(", ".join(copying.splits))
+    return [
+        f"- Derived from them by augmentation: {count:,}, {each:,} of each image of {splits}; "
+        "their `copy` in manifest.parquet is not 0"
+    ]
 
 
 def _by_split(kept: pl.DataFrame) -> pl.DataFrame:
