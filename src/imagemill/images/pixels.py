@@ -56,13 +56,18 @@ def _quickly(anatomy: Anatomy, before: Before) -> tuple[Header, Image.Image] | N
     if header is None or anatomy.size is None:
         return None
     before(header.memory)
-    blank: Image.Image = Image.Image()._new(_imaging.new(header.mode, anatomy.size))
     try:
         with guarded(header.format):
-            blank.frombytes(anatomy.picture, "jpeg", header.mode, "", 1, 0)
+            return header, _unopened(anatomy.picture, header.mode, anatomy.size)
     except Unreadable:
         return None
-    return header, blank
+
+
+def _unopened(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image:
+    """Decode a JPEG with Pillow's decoder, which is told what is in its header."""
+    blank: Image.Image = Image.Image()._new(_imaging.new(mode, size))
+    blank.frombytes(data, "jpeg", mode, "", 1, 0)
+    return blank
 
 
 def _opened(
@@ -93,7 +98,7 @@ def decode_ready(data: bytes, side: tuple[int, int], mode: str) -> Image.Image:
     except ValueError:
         pass  # it also refuses what libjpeg only warns of
     try:
-        return Image.frombytes(mode, side, data, "jpeg", mode, "", 1, 0)
+        return _unopened(data, mode, side)
     except (OSError, ValueError) as error:
         raise Unreadable("corrupt", f"JPEG: {error}") from error
 
