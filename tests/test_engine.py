@@ -322,3 +322,16 @@ def test_workers_that_were_started_early_are_those_that_work():
         assert {pid for _, pid in engine.map(square, range(40))} <= started
         engine.warm(0, "json")
         assert {each.pid for each in active_children()} - before == started
+
+
+def test_workers_that_rest_are_gone_and_others_do_the_next_work():
+    from multiprocessing import active_children
+
+    with make.workers(2).kept() as engine:
+        before = {each.pid for each in active_children()}
+        first = {pid for _, pid in engine.map(square, range(40))}
+        engine.rest()
+        assert {each.pid for each in active_children()} <= before
+        found = list(engine.map(square, range(40)))
+        assert [number for number, _ in found] == [number**2 for number in range(40)]
+        assert first.isdisjoint(pid for _, pid in found)

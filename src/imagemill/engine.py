@@ -67,17 +67,26 @@ class Rescue(Generic[Batch, Result]):
 class Engine:
     """Runs batches on the executor that ``start`` makes, which is not made for a single batch."""
 
-    def __init__(self, start: Callable[[], Executor], ahead: int) -> None:
-        """Take ``start`` and how many batches may wait for a worker or for their turn."""
+    def __init__(
+        self, start: Callable[[], Executor], ahead: int, rest: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take ``start`` and how many batches may wait for a worker or for their turn.
+
+        ``rest`` ends workers that stay.
+        """
         self._start = start
         self._ahead = ahead
+        self.rest = rest
 
     @contextmanager
     def kept(self) -> Iterator["Engine"]:
-        """Yield an engine whose workers stay from one ``map`` to the next: they start once."""
+        """Yield an engine whose workers stay from one ``map`` to the next: they start once.
+
+        Its ``rest`` ends them, where others need their memory; the next work starts them again.
+        """
         keeper = _Keeper(self._start)
         try:
-            yield Engine(lambda: keeper, self._ahead)
+            yield Engine(lambda: keeper, self._ahead, keeper.close)
         finally:
             keeper.close()
 

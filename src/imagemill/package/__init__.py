@@ -196,9 +196,10 @@ class _Job:
         """
         lot, shelf, presumed = self._lot(presume)
         told = _counts(lot)
-        for name, settings in self.config.formats.wanted().items():
+        wanted = self.config.formats.wanted()
+        for number, (name, settings) in enumerate(wanted.items(), 1):
             (self.out / name).mkdir(exist_ok=True)
-            self._format(name, settings, lot, shelf)
+            self._format(name, settings, lot, shelf, is_last=number == len(wanted))
             if presumed:  # every image of it was read, and is as presumed
                 lot = renditions.settle(lot, self.making, self.memo)
                 presumed = False
@@ -234,7 +235,14 @@ class _Job:
             return renditions.located(lot, self.given.source, self.making)
         return renditions.render(lot, self.given.source, self.making, self.memo, self.engine)
 
-    def _format(self, name: str, settings: Any, lot: Lot, shelf: Shelf) -> None:
+    def _format(self, name: str, settings: Any, lot: Lot, shelf: Shelf, *, is_last: bool) -> None:
+        done, files = self._files(name, settings, lot, shelf)
+        if is_last:
+            self.engine.rest()  # what is left to do takes memory, and no workers
+        self._describe(name, lot, done, files)
+
+    def _files(self, name: str, settings: Any, lot: Lot, shelf: Shelf) -> Done:
+        """Make a format's files, in the place of those of an earlier package."""
         out = self.out / name
         warn_of_changes(out, lot)
         disk.check(out, lot.rows, settings)
@@ -248,6 +256,13 @@ class _Job:
             folders.commit(out)
         else:
             shards.commit(out, set(files))
+        return done, files
+
+    def _describe(
+        self, name: str, lot: Lot, done: pl.DataFrame | Pieces, files: checksums.Files
+    ) -> None:
+        """Write what tells of a format's files, beside them."""
+        out = self.out / name
         memory.give_back()
         if isinstance(done, pl.DataFrame):
             CONTENTS.write(out, done)

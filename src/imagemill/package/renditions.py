@@ -187,6 +187,8 @@ def _made(
                     yield _saved(waiting, remembered)
     finally:
         last = _saved(waiting, remembered)
+    if len(lacking) > REMEMBERED:
+        engine.rest()  # what follows takes memory; starting workers again is nothing beside this
     remembered.tidy()
     yield last
 
