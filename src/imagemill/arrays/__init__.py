@@ -38,7 +38,7 @@ STORE, SOURCE = "store", "source"
 KINDS = (STORE, SOURCE, "JPEG", "PNG", "WEBP")
 """Where an image is, or the format of a source's file that is presumed to be bare."""
 
-SHA256 = 32  # bytes
+DIGEST = 32  # bytes of a sha256
 
 
 class PresumedWronglyError(Exception):
@@ -182,7 +182,7 @@ def _decoded(batch: Batch, form: Form) -> Iterator[Image.Image]:
     with packs.Reader(origin.sources) as sources, packs.Reader(origin.store) as store:
         for at, (number, pack, offset, length, *side) in enumerate(batch.rows.tolist()):
             kind = KINDS[number]
-            digest = batch.digests[SHA256 * at : SHA256 * (at + 1)].hex()
+            digest = batch.digests[DIGEST * at : DIGEST * (at + 1)].hex()
             reader = store if kind == STORE else sources
             data = reader.content(digest, batch.packs[pack], offset, length)
             if kind not in (STORE, SOURCE):

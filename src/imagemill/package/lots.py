@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from imagemill.arrays import DIGEST
+
 AT_ONCE = 8192  # rows that are looked at together, with texts
-DIGEST = 32  # bytes of a sha256
 
 Digests = NDArray[np.uint8]
 """sha256 of each row, (N, 32)."""
@@ -103,3 +104,6 @@ def digested(texts: pl.Series) -> Digests:
     """Return what ``hexed`` makes texts of."""
     data = bytes.fromhex("".join(texts.to_list()))
     return np.frombuffer(data, np.uint8).reshape(-1, DIGEST)
+
+
+__all__ = ["AT_ONCE", "DIGEST", "Digests", "Lot", "digested", "hexed"]
