@@ -17,15 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import obstore
-import psutil
 from obstore.store import S3Store
 
+from bench.peak import peak
 from tests.conftest import Project, make_project
 from tests.servers import KEY, SECRET, S3Server, proxying, serving_s3
 
@@ -139,31 +139,12 @@ def compare(server: S3Server, bucket: Bucket, objects: int, rounds: int, root: P
     print(f"| scan and download to packs | {ours:,.0f} objects/s | {ratio:.2f} of s5cmd's |")
 
 
-@contextmanager
-def peak(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
-    """Yield a list whose last entry is the most memory of a process and those below it."""
-    most = [0]
-    whole = psutil.Process(process.pid)
-    while process.poll() is None:
-        with_children = [whole, *whole.children(recursive=True)]
-        most.append(max(most[-1], sum(_resident(each) for each in with_children)))
-        time.sleep(0.02)
-    yield most
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
 def list_many(server: S3Server, bucket: Bucket, keys: int, root: Path) -> None:
     project = dataset(root / "many", bucket.name, server.endpoint)
     begin = time.perf_counter()
-    with peak(start(project, "scan")) as most:
-        seconds = time.perf_counter() - begin
-        print(f"| {keys:,} keys listed | {seconds:.1f} s | {most[-1] / 1e6:,.0f} MB at most |")
+    most = peak(start(project, "scan")).all
+    seconds = time.perf_counter() - begin
+    print(f"| {keys:,} keys listed | {seconds:.1f} s | {most / 1e6:,.0f} MB at most |")
 
 
 def small_change(

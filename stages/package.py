@@ -25,7 +25,7 @@ def main(config: package.Config, paths: Paths, engine: Engine) -> None:
     transforms = instantiate.each(config.transforms, "package.transforms")
     making = package.recipe(config, transforms)
     kept = package.write(given, config, making, paths.out, paths.memo, engine)
-    listed = MANIFEST.read(paths.of("leaks"))
+    listed = MANIFEST.scan(paths.of("leaks")).select(*package.card.WANTED).collect()
     card = package.card.render(config.about, listed, config.augment)
     (paths.out / "README.md").write_text(card, encoding="utf-8")
     package.seal(paths.of("leaks") / certificates.FILE, paths.out)

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import tarfile
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from PIL import Image
 from imagemill import package
 from imagemill.about import About
 from imagemill.errors import BuildError
+from imagemill.package import labels
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
-from tests.packaging import ABOUT, ALL, FOLDER, HDF5, Build, photos
+from tests.packaging import ABOUT, ALL, FOLDER, HDF5, SHARDS, Build, photos
 
 ORIENTATION, GPS = 274, 34853
 
@@ -396,3 +398,17 @@ def test_the_card_of_many_labels_counts_them(labels, line):
     rows = [{"key": f"{n}", "label": f"{n}", "split": "train"} for n in range(labels)]
     text = package.card.render(About.model_validate(ABOUT), make.frame(MANIFEST, *rows))
     assert line in text.splitlines()
+
+
+def test_no_worker_is_left_to_hold_memory_when_the_manifest_is_written(build, monkeypatch):
+    left: list[int] = []
+    written = labels.write
+
+    def watched(*given: Any) -> None:
+        left.append(len(active_children()))
+        written(*given)
+
+    monkeypatch.setattr(labels, "write", watched)
+    build.write(photos(40), make.workers(2), parquet=SHARDS, webdataset=SHARDS)
+    assert left[0] > 0  # another format is still to be written
+    assert left[1:] == [0]

@@ -14,8 +14,10 @@ from imagemill import package
 from imagemill.about import About
 from imagemill.config import instantiate
 from imagemill.errors import BuildError, ConfigError
-from imagemill.package import augment, card, transforms
+from imagemill.images import Limits
+from imagemill.package import augment, card, rendering, transforms
 from imagemill.package.geometry import Frame, turned
+from imagemill.package.shelf import Shelf
 from imagemill.tables import CONTENTS, MANIFEST
 from tests import draw, make
 from tests.packaging import ABOUT, SHARDS, STANDARD, TRANSFORMS, Build, config, pets, photos
@@ -247,6 +249,19 @@ def test_five_rows_come_of_each_training_image_and_one_of_any_other(build):
             assert set(copies["label"]) == {row["label"]}
             assert copies.filter(copy=0)["packaged"].item() == make.sha(row["data"])
         assert listed.filter(split="test")["copy"].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "copies", "images"),
+    [(6000, 1, 512), (6000, 5, 102), (1 << 20, 4, 1), (8 << 20, 5, 1)],
+)
+def test_a_batch_holds_as_many_images_as_what_is_made_of_them_allows(length, copies, images):
+    shelf = Shelf(Path(), Path(), Limits(max_pixels=1, max_bytes=1))
+    making = package.recipe(config({}), ())
+    members = [(f"{n}", "pack", 0, length, "PNG", 9, 9, list(range(copies))) for n in range(1500)]
+    held = [batch.members for batch in rendering.batches(shelf, making, iter(members))]
+    assert {len(each) for each in held[:-1]} == {images}
+    assert [member for each in held for member in each] == members
 
 
 def test_a_copy_depends_on_its_image_alone(build, tmp_path):

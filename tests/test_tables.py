@@ -31,6 +31,15 @@ def test_rows_that_come_in_pieces_give_the_same_bytes(tmp_path):
     assert TABLE.scan(tmp_path).collect().equals(frame)
 
 
+@pytest.mark.parametrize("count", [0, 1, 65_536, 150_000])
+def test_pieces_of_a_table_are_the_whole_of_it(tmp_path, count):
+    later = Table(TABLE.file, {**TABLE.columns, "fold": pl.Int32}, TABLE.key, later=("fold",))
+    TABLE.write(tmp_path, rows(*((f"{n:06}", n) for n in range(count))))
+    pieces = list(later.pieces(tmp_path))
+    assert all(len(piece) <= 65_536 for piece in pieces)
+    assert pl.concat(pieces).equals(later.read(tmp_path))
+
+
 def test_columns_that_were_not_promised_are_left_out(tmp_path):
     TABLE.write(
         tmp_path, rows(("a", 1)).with_columns(more=pl.lit(1)).select("more", "number", "key")

@@ -21,6 +21,8 @@ Dtype = type[pl.DataType] | pl.DataType
 Pieces = Iterator[pl.DataFrame]
 """Rows of a table, some at a time."""
 
+AT_ONCE = 1 << 16  # rows that are compressed together
+
 
 @dataclass(frozen=True)
 class Table:
@@ -60,7 +62,7 @@ class Table:
     def _form(self) -> dict[str, Any]:
         if self.noise:
             return {"compression": "uncompressed", "row_group_size": 1 << 12}
-        return {"compression": "zstd", "row_group_size": 1 << 16}
+        return {"compression": "zstd", "row_group_size": AT_ONCE}
 
     def _chosen(self, frame: pl.DataFrame) -> pl.DataFrame:
         chosen = frame.select(*self.columns)
@@ -75,6 +77,15 @@ class Table:
         lacking = {name for name in self.later if name not in there}
         found = pl.read_parquet(path, columns=[c for c in self.columns if c not in lacking])
         return self.completed(found)
+
+    def pieces(self, folder: Path) -> Pieces:
+        """Yield what ``read`` returns, some rows at a time; one piece without rows for none."""
+        whole = pl.scan_parquet(folder / self.file)
+        there = set(whole.collect_schema())
+        whole = whole.select(name for name in self.columns if name in there)
+        count = whole.select(pl.len()).collect().item()
+        for start in range(0, max(1, count), AT_ONCE):
+            yield self.completed(whole.slice(start, AT_ONCE).collect())
 
     def scan(self, folder: Path) -> pl.LazyFrame:
         """Return what ``read`` returns, without ``later``, of which only what is asked is read."""

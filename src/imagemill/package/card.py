@@ -8,13 +8,19 @@ from imagemill.about import About
 from imagemill.errors import BuildError, suggest
 from imagemill.package import augment
 
+WANTED = ("source", "split", "label", "verdict", "reasons")
+"""Columns of ``tables.MANIFEST`` that a card is made of."""
+
 MANY = 100  # rows of a table that people still read
 
 _MARKUP = re.compile(r"[\\|<*`\[]")
 
 
 def render(about: About, manifest: pl.DataFrame, copying: augment.Config | None = None) -> str:
-    """Return the card of a dataset in Markdown; ``copying`` is what was derived from its images."""
+    """Return the card of a dataset in Markdown: of ``WANTED`` of each row of its manifest.
+
+    ``copying`` is what was derived from its images.
+    """
     kept = manifest.filter(verdict="keep")
     lines = [
         f"# {about.title}",

@@ -13,8 +13,8 @@ from imagemill.package.contract import Fact, Recipe
 from imagemill.package.shelf import Shelf
 from imagemill.packs import Member, Pack
 
-MOST = 256  # images of a batch
-MOST_BYTES = 2 << 20  # of their sources, about: what is made of them is held until it is written
+MOST = 512  # renditions of a batch
+MOST_BYTES = 4 << 20  # of their sources, one each: what is made is held until it is written
 
 RESULT: dict[str, Any] = {
     "digest": pl.String,  # of the source's bytes; "+n" behind it names a derived copy
@@ -52,13 +52,15 @@ class Batch:
 def batches(shelf: Shelf, recipe: Recipe, members: Iterator[tuple[Any, ...]]) -> Iterator[Batch]:
     """Divide images into batches of ``MOST`` or ``MOST_BYTES``, whichever is less."""
     held: list[tuple[Any, ...]] = []
-    filled = 0
+    count = filled = 0
     for member in members:
-        length = member[3] or 0
-        if held and (len(held) == MOST or filled + length > MOST_BYTES):
+        more = len(member[-1])
+        length = more * (member[3] or 0)
+        if held and (count + more > MOST or filled + length > MOST_BYTES):
             yield Batch(shelf, recipe, held)
-            held, filled = [], 0
+            held, count, filled = [], 0, 0
         held.append(member)
+        count += more
         filled += length
     if held:
         yield Batch(shelf, recipe, held)
