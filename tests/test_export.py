@@ -15,8 +15,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import imagemill
 from imagemill import export as exporting
-from imagemill import packaged, packs, statistics
+from imagemill import label_maps, packaged, packs, statistics
 from imagemill.arcface import RECORDIO
 from imagemill.exported import MANIFEST, filling, stamp
 from imagemill.tables import CONTENTS
@@ -104,6 +105,18 @@ def test_an_export_is_the_image_folder_of_the_package_with_its_hand_off(mill):
     told = json.loads(found["arcface.json"])
     assert (told["classes"], told["num_image"]) == image_folder(mill.out)
     assert set(found) - set(photos(100)) == {MANIFEST, "README.md", "arcface.json", "arcface.py"}
+
+
+def test_pinned_labels_without_images_travel_with_an_export(mill):
+    mill.package(photos(4))
+    labels = mill.folder / label_maps.FILE
+    labels.write_text('["id00000", "id00001", "later"]')
+    mill.run()
+    assert imagemill.open(mill.out).num_labels == 3
+    labels.unlink()
+    mill.run()
+    assert not (mill.out / label_maps.FILE).exists()
+    assert imagemill.open(mill.out).num_labels == 2
 
 
 def test_statistics_are_over_every_label_of_every_split(mill):

@@ -17,7 +17,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from imagemill import certificates, verify
+import imagemill
+from imagemill import certificates, label_maps, verify
 from imagemill.arcface import RECORDIO
 from imagemill.errors import BuildError
 from imagemill.exported import filling
@@ -362,6 +363,20 @@ def test_a_certificate_is_published_verified_and_exported(target, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (target.folder / name).read_bytes()
 
 
+def test_pinned_labels_without_images_travel_with_a_published_set(target, tmp_path):
+    target.publish(photos(4))
+    labels = target.folder / label_maps.FILE
+    labels.write_text('["id00000", "id00001", "späte"]')
+    target.publish()
+    export(target, tmp_path / "out")
+    opened = imagemill.open(tmp_path / "out")
+    assert opened.label_map == {0: "id00000", 1: "id00001", 2: "späte"}
+    labels.unlink()
+    target.publish()
+    export(target, tmp_path / "out")
+    assert not (tmp_path / "out" / label_maps.FILE).exists()
+
+
 def test_an_export_of_what_has_no_certificate_leaves_no_older_one(target, tmp_path):
     target.publish(photos(4))
     certified(target)
@@ -386,11 +401,11 @@ def test_a_published_set_of_which_an_image_was_swapped_with_its_row_is_refused(t
         pl.when(swapped).then(pl.lit(md5(other).hexdigest())).otherwise("etag").alias("etag"),
     )
     target.put("id00000/0.jpg", other)
-    target.put(MANIFEST, encode(rows, "faces", ABOUT, found.certificate))
+    target.put(MANIFEST, encode(rows, "faces", ABOUT, {"certificate": str(found.certificate)}))
     status, said = run(target, "verify", cwd=tmp_path / "empty")
     assert status == 1
     assert "seals.parquet: not those that the certificate names" in said
     said = refused(lambda: export(target, tmp_path / "out"))
     assert "its certificate does not verify" in said
-    target.put(MANIFEST, encode(found.rows, "faces", ABOUT, "{"))
+    target.put(MANIFEST, encode(found.rows, "faces", ABOUT, {"certificate": "{"}))
     assert "is damaged" in run(target, "verify", cwd=tmp_path / "empty")[1]

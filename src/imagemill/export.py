@@ -4,7 +4,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from imagemill import certificates, packs, statistics
+from imagemill import certificates, label_maps, packs, statistics
 from imagemill.errors import BuildError
 from imagemill.exported import MANIFEST
 from imagemill.exported.filling import Filling, Stale, filling
@@ -13,7 +13,7 @@ from imagemill.packaged import Packaged, Place, work_through
 from imagemill.progress import say
 
 CARD = "README.md"
-PAPERS = (certificates.FILE, certificates.SEALS)
+PAPERS = (certificates.FILE, certificates.SEALS, label_maps.FILE)
 
 
 def export(packaged: Packaged, to: Path, stale: Stale, *, check: bool) -> None:

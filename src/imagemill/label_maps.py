@@ -1,6 +1,10 @@
-"""How two label maps differ: which number is which label."""
+"""Which number is which label: the file that says so, and how two label maps differ."""
 
 from collections.abc import Mapping, Sequence
+
+FILE = "labels.json"
+"""Beside the data of every package: its labels in the order of their numbers. Pinned ones that no
+image has are there too, which no manifest could say."""
 
 SHOWN = 10  # lines of a difference
 

@@ -4,18 +4,13 @@ import json
 from pathlib import Path
 
 from imagemill.files import replacing
-from imagemill.label_maps import difference, shown
+from imagemill.label_maps import FILE, difference, shown
 from imagemill.package.lots import Lot
 from imagemill.progress import say
 
-FILE = "labels.json"
-
 
 def write(folder: Path, lot: Lot) -> None:
-    """Write ``labels.json``: the labels in the order of their numbers, for all who read no Parquet.
-
-    Pinned labels that no image has are there too, which no manifest could say.
-    """
+    """Write ``labels.json``."""
     with replacing(folder / FILE) as part:
         part.write_text(json.dumps(list(lot.labels), indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import polars as pl
 from pydantic import AfterValidator
 
-from imagemill import certificates, packaged
+from imagemill import packaged
 from imagemill.about import About
 from imagemill.config import Section
 from imagemill.files import replacing
@@ -22,7 +22,7 @@ from imagemill.publish.content import Content
 from imagemill.publish.journal import Journal
 from imagemill.publish.plan import NAMED, Found, Plan, decide, described, named
 from imagemill.publish.putting import Putter
-from imagemill.published import MANIFEST, PUBLISHED, REMOVING, encode
+from imagemill.published import MANIFEST, PUBLISHED, REMOVING, encode, papers
 from imagemill.published.compare import counted, differences
 from imagemill.published.prefix import Prefix
 from imagemill.sources.s3 import Bucket
@@ -79,18 +79,13 @@ def publish(config: Config, root: Path, dataset: str, local: Path) -> dict[str, 
         return {"published": None, "planned": config.to.url}
     _refuse(plan, prefix, config)
     rows = _sent(package.contents, content, plan, prefix, journal)
-    after = encode(rows, dataset, config.about, _certificate(package.folder))
+    after = encode(rows, dataset, config.about, papers(package.folder))
     _finish(
         plan, prefix, after, unchanged=after == before, removing=REMOVING in found.here["member"]
     )
     journal.forget()
     say(f"publish: {config.to.url} holds {_amount(rows)}, verified by listing")
     return _receipt(config.to, dataset, rows, after, plan)
-
-
-def _certificate(folder: Path) -> str | None:
-    path = folder / certificates.FILE
-    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def write(out: Path, receipt: dict[str, Any]) -> None:

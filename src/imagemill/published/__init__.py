@@ -7,9 +7,11 @@ come to its end. Readers of an ImageFolder do not look at files of its root.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import polars as pl
 
+from imagemill import certificates, label_maps
 from imagemill.about import About
 from imagemill.errors import BuildError
 from imagemill.tables import CONTENTS, Table
@@ -41,16 +43,33 @@ class Manifest:
     rows: pl.DataFrame
     """``PUBLISHED``, sorted by member."""
     noted: Mapping[str, str]
-    """format, dataset, title, licence, credit, counts of images and identities, certificate."""
+    """format, dataset, title, licence, credit, counts of images and identities, ``PAPERS``."""
 
     @property
     def certificate(self) -> str | None:
         """Return the certificate as JSON; None where the package had none."""
         return self.noted.get("certificate")
 
+    @property
+    def labels(self) -> str | None:
+        """Return ``label_maps.FILE`` as JSON; None where the package had none."""
+        return self.noted.get("labels")
 
-def encode(rows: pl.DataFrame, dataset: str, about: About, certificate: str | None = None) -> bytes:
-    """Return the manifest as a Parquet file; equal rows give equal bytes."""
+
+PAPERS = {"certificate": certificates.FILE, "labels": label_maps.FILE}
+"""Files beside the images of a package whose text travels in the manifest, by its key there."""
+
+
+def papers(folder: Path) -> dict[str, str]:
+    """Return those of ``PAPERS`` that lie in a package."""
+    there = {key: folder / name for key, name in PAPERS.items() if (folder / name).exists()}
+    return {key: path.read_text(encoding="utf-8") for key, path in there.items()}
+
+
+def encode(
+    rows: pl.DataFrame, dataset: str, about: About, told: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the manifest as a Parquet file, with ``papers``; equal rows give equal bytes."""
     noted = {
         "format": str(FORMAT),
         "dataset": dataset,
@@ -59,7 +78,7 @@ def encode(rows: pl.DataFrame, dataset: str, about: About, certificate: str | No
         "credit": about.credit,
         "images": str(len(rows)),
         "identities": str(rows["label"].n_unique()),
-        **({} if certificate is None else {"certificate": certificate}),
+        **(told or {}),
     }
     target = BytesIO()
     chosen = rows.select(*PUBLISHED.columns).sort(PUBLISHED.key)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagemill import label_maps
 from imagemill.readers.contents import Contents, Provenance, in_order, ranges
 from imagemill.readers.errors import PackageError
 from imagemill.readers.extents import Extents, Stamp, check, stamp
 
 FILE = "manifest.parquet"
-LABELS = "labels.json"
 NEEDED = "pip install 'pyarrow>=17'"
 
 
@@ -81,8 +81,8 @@ def read(folder: Path) -> Table:
 
 def names(folder: Path) -> dict[int, str] | None:
     """Return the labels by number; null where neither file of them can be read."""
-    if (folder / LABELS).exists():
-        return dict(enumerate(json.loads((folder / LABELS).read_text(encoding="utf-8"))))
+    if (folder / label_maps.FILE).exists():
+        return dict(enumerate(json.loads((folder / label_maps.FILE).read_text(encoding="utf-8"))))
     try:
         numbers, labels = columns(folder, "class", "label")
     except PackageError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imagemill import packs
+from imagemill import label_maps, packs
 from imagemill.packs import BLOCK, Member
 from imagemill.readers import manifest
 from imagemill.readers.contents import Contents, in_order, ranges
@@ -122,7 +122,7 @@ class _Keys:
 def packed(folder: Path, form: str) -> Contents:
     """Open packs of images whose labels are in ``manifest.parquet``; or the same unpacked."""
     packed = sorted(folder.glob("*.tar"))
-    if packed and find_spec("pyarrow") is None and (folder / manifest.LABELS).exists():
+    if packed and find_spec("pyarrow") is None and (folder / label_maps.FILE).exists():
         return _told_by_names(folder, form, packed)
     table = manifest.read(folder)
     if packed:
