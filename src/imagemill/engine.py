@@ -67,28 +67,25 @@ class Rescue(Generic[Batch, Result]):
 class Engine:
     """Runs batches on the executor that ``start`` makes, which is not made for a single batch."""
 
-    def __init__(
-        self, start: Callable[[], Executor], ahead: int, rest: Callable[[], None] = lambda: None
-    ) -> None:
-        """Take ``start`` and how many batches may wait for a worker or for their turn.
-
-        ``rest`` ends workers that stay.
-        """
+    def __init__(self, start: Callable[[], Executor], ahead: int) -> None:
+        """Take ``start`` and how many batches may wait for a worker or for their turn."""
         self._start = start
         self._ahead = ahead
-        self.rest = rest
 
     @contextmanager
     def kept(self) -> Iterator["Engine"]:
-        """Yield an engine whose workers stay from one ``map`` to the next: they start once.
-
-        Its ``rest`` ends them, where others need their memory; the next work starts them again.
-        """
-        keeper = _Keeper(self._start)
+        """Yield an engine whose workers stay from one ``map`` to the next: they start once."""
+        kept = _Kept(_Keeper(self._start), self._ahead)
         try:
-            yield Engine(lambda: keeper, self._ahead, keeper.close)
+            yield kept
         finally:
-            keeper.close()
+            kept.rest()
+
+    def rest(self) -> None:
+        """End workers that stay, where others need their memory; the next work starts them again.
+
+        Only those of an engine that is kept do.
+        """
 
     def warm(self, most: int, module: str) -> None:
         """Start up to ``most`` workers of an engine that is kept, while others have work to do.
@@ -160,6 +157,17 @@ class _Keeper(Executor):
         if self._executor is not None:
             self._executor.shutdown(wait, cancel_futures=cancel_futures)
         self._executor, self._broken = None, False
+
+
+class _Kept(Engine):
+    """Runs batches on workers that stay."""
+
+    def __init__(self, keeper: _Keeper, ahead: int) -> None:
+        super().__init__(lambda: keeper, ahead)
+        self._keeper = keeper
+
+    def rest(self) -> None:
+        self._keeper.close()
 
 
 @dataclass(frozen=True)
