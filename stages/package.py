@@ -2,8 +2,9 @@
 
 import os
 
-# Polars keeps what it has freed for ten seconds, which is a third of this stage's memory.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
+# Polars keeps what it has freed, which is a third of this stage's memory, unless this is said
+# before it loads; where it is loaded already, as in who starts DVC, it has said otherwise.
+os.environ["_RJEM_MALLOC_CONF"] = "dirty_decay_ms:0,muzzy_decay_ms:0"
 
 from imagemill import certificates, package, packs
 from imagemill.config import instantiate

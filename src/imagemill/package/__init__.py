@@ -269,8 +269,8 @@ class _Job:
         else:
             CONTENTS.write_pieces(out, done)
         labels.write(out, lot)
-        if name == "imagefolder" and isinstance(done, pl.DataFrame):
-            arcface.write(out, done)
+        if name == "imagefolder":
+            arcface.write(out, CONTENTS.lazy(out).select("member", "split", "copy").collect())
         croissant.write(out, name, self.config.about, lot)
         checksums.write(out, files)
 

@@ -19,6 +19,7 @@ from imagemill.errors import BuildError
 from imagemill.package import imagefolder, shards
 from imagemill.package.annotations import Annotation, Followed
 from imagemill.package.checksums import Files
+from imagemill.package.lots import AT_ONCE
 from imagemill.package.shards import NEXT
 from imagemill.package.shelf import Shelf
 
@@ -44,7 +45,7 @@ def write(
     """
     member = pl.format("images/{}/{}.{}", "folder", "name", "suffix").alias("member")
     listed = followed.rows.with_columns(member).sort("member")
-    plan = imagefolder.planned(listed, config.pack_bytes)
+    plan = imagefolder.planned(listed.iter_slices(AT_ONCE), config.pack_bytes)
     written = shards.write(plan, imagefolder.Packs(), shelf, out, engine)
     moved = Followed(listed, followed.given, followed.making)
     names = [*labels, *sorted(_categories(moved) - set(labels))]

@@ -15,10 +15,11 @@ from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.package import folders, shards, tars
 from imagemill.package.checksums import Files
-from imagemill.package.lots import Lot
+from imagemill.package.lots import AT_ONCE, Lot, by_member, listings
 from imagemill.package.shards import Read, Shard
 from imagemill.package.shelf import Shelf
 from imagemill.packs import Member
+from imagemill.tables import Pieces
 
 
 class Config(Section):
@@ -46,22 +47,33 @@ class Packs:
             yield name, (), data
 
 
+MEMBER = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
+
+
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, Files]:
+) -> tuple[Pieces, Files]:
     """Write the packs of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    member = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
-    listed = lot.frame().with_columns(member).sort("member")
+    lot = by_member(lot, MEMBER)
     if config.unpacked:
-        return listed, folders.write(listed, shelf, out, engine)
-    written = shards.write(planned(listed, config.pack_bytes), Packs(), shelf, out, engine)
-    return listed, written.files()
+        listed = pl.concat(listings(lot, MEMBER))
+        return listed.iter_slices(AT_ONCE), folders.write(listed, shelf, out, engine)
+    plan = planned(listings(lot, MEMBER), config.pack_bytes)
+    written = shards.write(plan, Packs(), shelf, out, engine)
+    return listings(lot, MEMBER), written.files()
 
 
-def planned(listed: pl.DataFrame, average: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the packs of ``listed``, in its order; see ``packs.plan``."""
-    rows = listed.select("member", "packaged", "bytes").iter_rows()
-    start = 0
-    for pack in packs.plan((Member(*row) for row in rows), average):
-        yield pack.name, listed.slice(start, len(pack.members))
-        start += len(pack.members)
+def planned(listed: Pieces, average: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the packs of rows, in their order; see ``packs.plan``."""
+    held: list[pl.DataFrame] = []  # and not in a pack yet
+
+    def members() -> Iterator[Member]:
+        for piece in listed:
+            held.append(piece)
+            rows = piece.select("member", "packaged", "bytes").iter_rows()
+            yield from (Member(*row) for row in rows)
+
+    for pack in packs.plan(members(), average):
+        rows = pl.concat(held)
+        held[:] = [rows.slice(len(pack.members))]
+        yield pack.name, rows.head(len(pack.members))

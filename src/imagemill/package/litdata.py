@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import polars as pl
 from pydantic import Field
 
 from imagemill.config import Section
 from imagemill.engine import Engine
-from imagemill.package import shards, webdataset
+from imagemill.package import shards
 from imagemill.package.checksums import Files
 from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT, Read, Shard, Written
 from imagemill.package.shelf import Shelf
 from imagemill.packs import BUFFER
+from imagemill.tables import Pieces
 
 INDEX = "index.json"
 KEYS = ("image", "label", "sample", "copy")
@@ -87,12 +87,11 @@ def _decoded(data: bytes) -> Read:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, Files]:
+) -> tuple[Pieces, Files]:
     """Write the chunks of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.frame().with_columns(webdataset.member())
-    plan = shards.planned(listed, config.shard_images, Shards())
+    plan = shards.planned(lot, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
-    return listed, written.files() | _write_index(written, out)
+    return shards.contents(lot), written.files() | _write_index(written, out)
 
 
 def _write_index(written: Written, out: Path) -> Files:

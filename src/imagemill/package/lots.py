@@ -93,6 +93,17 @@ class Lot:
         return found["name"]
 
 
+def by_member(lot: Lot, member: pl.Expr) -> Lot:
+    """Return the rows in the order of ``member``, made of folder, name and suffix."""
+    named = [each.frame("folder", "name", "suffix").select(member) for each in lot.slices()]
+    return lot.taken(pl.concat(named).to_series().arg_sort().to_numpy())
+
+
+def listings(lot: Lot, member: pl.Expr) -> Iterator[pl.DataFrame]:
+    """Yield all that is known of the rows, and ``member``, some thousand at a time."""
+    return (each.frame().with_columns(member) for each in lot.slices())
+
+
 def hexed(digests: pl.Series) -> pl.Series:
     """Return digests as ``tables`` have them, 64 hexadecimal digits."""
     digits = digests.to_numpy().tobytes().hex()
@@ -106,4 +117,4 @@ def digested(texts: pl.Series) -> Digests:
     return np.frombuffer(data, np.uint8).reshape(-1, DIGEST)
 
 
-__all__ = ["AT_ONCE", "DIGEST", "Digests", "Lot", "digested", "hexed"]
+__all__ = ["AT_ONCE", "DIGEST", "Digests", "Lot", "by_member", "digested", "hexed", "listings"]

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import polars as pl
 from pydantic import Field
 
 from imagemill.config import Section
 from imagemill.engine import Engine
-from imagemill.package import shards, webdataset
+from imagemill.package import shards
 from imagemill.package.checksums import Files
 from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT, Read, Shard, Written
 from imagemill.package.shelf import Shelf
 from imagemill.packs import BUFFER
+from imagemill.tables import Pieces
 
 INDEX = "index.json"
 VERSION = 2
@@ -99,13 +99,13 @@ def _decoded(data: bytes) -> Read:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, Files]:
+) -> tuple[Pieces, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.frame().with_columns(webdataset.member())
-    writer = Shards("jpeg" if (listed["suffix"] == "jpg").all() else "png")
-    plan = shards.planned(listed, config.shard_images, writer)
+    suffixes = lot.words["suffix"].gather(lot.rows["suffix"].unique())
+    writer = Shards("jpeg" if (suffixes == "jpg").all() else "png")
+    plan = shards.planned(lot, config.shard_images, writer)
     written = shards.write(plan, writer, shelf, out, engine)
-    return listed, written.files() | _write_index(written, writer, out)
+    return shards.contents(lot), written.files() | _write_index(written, writer, out)
 
 
 def _write_index(written: Written, writer: Shards, out: Path) -> Files:

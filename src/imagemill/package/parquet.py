@@ -19,11 +19,12 @@ from pydantic import Field
 from imagemill.config import Section
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
-from imagemill.package import shards, webdataset
+from imagemill.package import shards
 from imagemill.package.checksums import Files
 from imagemill.package.lots import Lot
 from imagemill.package.shards import NEXT, Read, Shard
 from imagemill.package.shelf import Shelf
+from imagemill.tables import Pieces
 
 README = "README.md"
 UNDIVIDED = "all"  # the part of images without a split; ``datasets`` has it for all splits together
@@ -103,16 +104,15 @@ def _module(name: str) -> Any:
 
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, Files]:
+) -> tuple[Pieces, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.frame().with_columns(webdataset.member())
     writer = Shards(lot.labels)
-    plan = shards.planned(listed, config.shard_images, writer)
+    plan = shards.planned(lot, config.shard_images, writer)
     written = shards.write(map(_flat, plan), writer, shelf, out, engine)
     card = out / NEXT / README
     card.parent.mkdir(exist_ok=True)
-    card.write_text(_card(listed["part"].unique().sort().to_list()), "utf-8")
-    return listed, written.files() | {README: None}
+    card.write_text(_card(sorted(part for part, _ in lot.parts())), "utf-8")
+    return shards.contents(lot), written.files() | {README: None}
 
 
 def _card(parts: Sequence[str]) -> str:

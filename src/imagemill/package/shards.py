@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from imagemill.engine import Engine
 from imagemill.errors import BuildError
 from imagemill.package.checksums import Files
-from imagemill.package.lots import Lot
+from imagemill.package.lots import AT_ONCE, Lot, by_member, listings
 from imagemill.package.shelf import PLACE, Place, Shelf, values
+from imagemill.tables import Pieces
 
 LEAST, MOST = 1 / 8, 8  # times the average, as for packs
 NAME = 20  # hex digits of a shard's name
@@ -159,14 +160,40 @@ class Written:
         return dict(zip(self.names, self.digests, strict=True))
 
 
-def planned(
-    listed: pl.DataFrame, average: int, writer: Writer
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the shards of ``listed``, which is ``ordered``, of so many samples on average."""
-    for (part,), rows in listed.group_by("part", maintain_order=True):
-        for start, end in cuts(rows["order"], average):
-            shard = rows.slice(start, end - start)
-            yield f"{part}/{_name(shard, writer)}.{writer.suffix}", shard
+def planned(lot: Lot, average: int, writer: Writer) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the shards of ``lot``, which is ``ordered``, of so many samples on average."""
+    for part, rows in lot.parts():
+        for some in _together(cuts(rows.rows["order"], average)):
+            first, last = some[0][0], some[-1][1]
+            listed = rows.slice(first, last - first).frame().with_columns(_MEMBER)
+            for start, end in some:
+                shard = listed.slice(start - first, end - start)
+                yield f"{part}/{_name(shard, writer)}.{writer.suffix}", shard
+
+
+def _together(ranges: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield ranges that follow one another, some thousand rows at a time."""
+    held: list[tuple[int, int]] = []
+    for each in ranges:
+        held.append(each)
+        if each[1] - held[0][0] >= AT_ONCE:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def contents(lot: Lot) -> Pieces:
+    """Yield ``tables.CONTENTS`` of what was ``planned``."""
+    return listings(by_member(lot, _MEMBER), _MEMBER)
+
+
+def _escaped(name: pl.Expr) -> pl.Expr:
+    return name.str.replace_all("%", "%25", literal=True).str.replace_all(".", "%2E", literal=True)
+
+
+_MEMBER = pl.format("{}/{}.{}", "folder", _escaped(pl.col("name")), "suffix").alias("member")
+"""The path of each row's image in its shard, with one dot; see ``webdataset``."""
 
 
 def _name(rows: pl.DataFrame, writer: Writer) -> str:

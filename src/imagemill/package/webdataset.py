@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 from pydantic import Field
 
 from imagemill.config import Section
@@ -19,6 +18,7 @@ from imagemill.package.checksums import Files
 from imagemill.package.lots import Lot
 from imagemill.package.shards import Read, Shard
 from imagemill.package.shelf import Shelf
+from imagemill.tables import Pieces
 
 CLASS = "cls"
 
@@ -65,18 +65,10 @@ def _stem(member: str) -> str:
     return member.rpartition(".")[0]
 
 
-def member() -> pl.Expr:
-    """Return the path of each row's image in its shard."""
-    name = pl.col("name").str.replace_all("%", "%25", literal=True)
-    name = name.str.replace_all(".", "%2E", literal=True)
-    return pl.format("{}/{}.{}", "folder", name, "suffix").alias("member")
-
-
 def write(
     lot: Lot, shelf: Shelf, config: Config, out: Path, engine: Engine
-) -> tuple[pl.DataFrame, Files]:
+) -> tuple[Pieces, Files]:
     """Write the shards of ``lot``; return its rows as ``tables.CONTENTS``, and the files."""
-    listed = lot.frame().with_columns(member())
-    plan = shards.planned(listed, config.shard_images, Shards())
+    plan = shards.planned(lot, config.shard_images, Shards())
     written = shards.write(plan, Shards(), shelf, out, engine)
-    return listed, written.files()
+    return shards.contents(lot), written.files()
