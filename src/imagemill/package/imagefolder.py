@@ -48,6 +48,7 @@ class Packs:
 
 
 MEMBER = pl.format("{}/{}.{}", "folder", "name", "suffix").alias("member")
+"""The path of each row's image."""
 
 
 def write(

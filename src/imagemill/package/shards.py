@@ -193,7 +193,7 @@ def _escaped(name: pl.Expr) -> pl.Expr:
 
 
 _MEMBER = pl.format("{}/{}.{}", "folder", _escaped(pl.col("name")), "suffix").alias("member")
-"""The path of each row's image in its shard, with one dot; see ``webdataset``."""
+"""The path of each row's image in its shard; its file's name has one dot, see ``webdataset``."""
 
 
 def _name(rows: pl.DataFrame, writer: Writer) -> str:
