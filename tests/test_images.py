@@ -817,4 +817,4 @@ def test_a_ready_jpeg_that_was_damaged_since_is_unreadable_or_as_pillow_shows_it
     with pytest.raises(images.Unreadable):
         images.decode_ready(data[:200], (64, 64), "L")
     warned = data[:-40] + data[-20:]  # of which libjpeg only warns
-    assert images.decode_ready(warned, (64, 64), "RGB").size == (64, 64)
+    assert images.decode_ready(warned, (64, 64), "RGB").shape == (64, 64, 3)

@@ -474,7 +474,7 @@ CONTENTS = Table(
         "label": pl.String,
         "class": pl.Int32,  # position of the label in the sorted list of labels
         "digest": pl.String,  # sha256 of the source's bytes
-        "packaged": pl.String,  # sha256 of the bytes (or of the raw pixels) in the package
+        "packaged": pl.String,  # sha256 of its bytes in the package, XXH3 (128) of raw pixels
         "bytes": pl.Int64,
     },
     ("member",),

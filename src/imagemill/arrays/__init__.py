@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from xxhash import xxh3_128_digest
 
 from imagemill import images, packs
 from imagemill.arrays.file import opened
@@ -39,6 +40,7 @@ KINDS = (STORE, SOURCE, "JPEG", "PNG", "WEBP")
 """Where an image is, or the format of a source's file that is presumed to be bare."""
 
 DIGEST = 32  # bytes of a sha256
+PIXELS = 16  # bytes of what ``hashed`` returns of a row
 
 
 class PresumedWronglyError(Exception):
@@ -104,8 +106,8 @@ class Batch:
 class Done:
     """What a worker hands over."""
 
-    digests: bytes
-    """sha256 of each row, one behind the other."""
+    hashes: bytes
+    """Of each row, as ``hashed`` returns them."""
     pieces: Sequence[bytes]
     """What is still to be written."""
 
@@ -116,11 +118,11 @@ def fill(batch: Batch, form: Form) -> Done:
     if batch.offsets:
         return Done(_filled(batch, form, images), ())
     pieces = [made.tobytes() for made in _pieces(images, len(batch.rows), form.chunk, form)]
-    digests = b"".join(hashed(_rows(piece, form)) for piece in pieces)
+    hashes = b"".join(hashed(_rows(piece, form)) for piece in pieces)
     if form.compression == "gzip":
         full = form.chunk * form.volume
         pieces = [zlib.compress(each.ljust(full, b"\0"), GZIP_LEVEL) for each in pieces]
-    return Done(digests, pieces)
+    return Done(hashes, pieces)
 
 
 def _rows(piece: bytes, form: Form) -> NDArray[np.uint8]:
@@ -139,13 +141,13 @@ def _pieces(
 
 
 def _filled(batch: Batch, form: Form, images: Iterator[NDArray[Any]]) -> bytes:
-    """Write rows where they belong; return the sha256 of each as it is read back.
+    """Write rows where they belong; return the hash of each as it is read back.
 
     Some chunks at a time, which the processor's cache holds until they are compared. Raises
     ``BuildError`` where they are read back otherwise.
     """
     chunks = max(1, CACHED // (form.chunk * form.volume))
-    digests = []
+    hashes = []
     at = 0
     array = opened(batch.path, batch.array)
     for number, made in enumerate(_pieces(images, len(batch.rows), chunks * form.chunk, form)):
@@ -153,14 +155,17 @@ def _filled(batch: Batch, form: Form, images: Iterator[NDArray[Any]]) -> bytes:
         found = array.read(batch.row + at, len(made), form.shape)
         if not np.array_equal(_words(made), _words(found)):
             raise differing(f"rows of {batch.array}")
-        digests.append(hashed(found))
+        hashes.append(hashed(found))
         at += len(made)
-    return b"".join(digests)
+    return b"".join(hashes)
 
 
 def hashed(rows: NDArray[np.uint8]) -> bytes:
-    """Return the sha256 of each row, one behind the other."""
-    return b"".join(sha256(row.data).digest() for row in rows)
+    """Return the XXH3 (128 bits) of each row's pixels, one behind the other.
+
+    Pixels are told apart by it everywhere here (``measure.pixels``); the file has a sha256.
+    """
+    return b"".join(map(xxh3_128_digest, rows))
 
 
 def _words(rows: NDArray[np.uint8]) -> NDArray[np.generic]:
@@ -177,7 +182,10 @@ def differing(what: str) -> BuildError:
     )
 
 
-def _decoded(batch: Batch, form: Form) -> Iterator[Image.Image]:
+Decoded = Image.Image | images.Levels
+
+
+def _decoded(batch: Batch, form: Form) -> Iterator[Decoded]:
     origin = batch.origin
     with packs.Reader(origin.sources) as sources, packs.Reader(origin.store) as store:
         for at, (number, pack, offset, length, *side) in enumerate(batch.rows.tolist()):
@@ -190,9 +198,7 @@ def _decoded(batch: Batch, form: Form) -> Iterator[Image.Image]:
             yield shown(data, origin.limits, tuple(side) if side[0] else None, form.mode)
 
 
-def shown(
-    data: bytes, limits: images.Limits, ready: tuple[int, int] | None, mode: Mode
-) -> Image.Image:
+def shown(data: bytes, limits: images.Limits, ready: tuple[int, int] | None, mode: Mode) -> Decoded:
     """Return the upright image of a file in ``mode``; the luma of a JPEG that meets the contract.
 
     ``ready`` is the side of one that is known to. Raises ``BuildError`` when it cannot be read.
@@ -231,26 +237,36 @@ def unreadable(data: bytes, error: images.Unreadable) -> BuildError:
     )
 
 
-BANDS = "CMYK"  # whose resizing looks at each band by itself
+TOGETHER = 4  # grey images, as the bands of one whose resizing looks at each band by itself
 
 
-def fitted(found: Iterator[Image.Image], form: Form) -> Iterator[NDArray[Any]]:
+def fitted(found: Iterator[Decoded], form: Form) -> Iterator[NDArray[Any]]:
     """Yield the pixels of images in the shape of a row: the lowest byte of each number."""
     side = form.width, form.height
     method = FILTERS[form.filter]
-    while some := list(islice(found, len(BANDS))):
-        kinds = {(each.mode, *each.size) for each in some}
-        if len(some) == len(BANDS) and kinds == {("L", *some[0].size)} and some[0].size != side:
-            # Four grey images at once take two thirds of the time, and get the same pixels.
-            yield from _bands(Image.merge(BANDS, some).resize(side, method))
-            continue
-        for image in some:
-            shown = image if image.size == side else image.resize(side, method)
-            yield np.frombuffer(shown.tobytes(), np.uint8)
+    while some := list(islice(found, TOGETHER)):
+        shapes = {_shape(each) for each in some}
+        if shapes == {form.shape}:
+            yield from (np.asarray(each).reshape(-1) for each in some)
+        elif len(some) == TOGETHER and len(shapes) == 1 and form.mode == "L":
+            # Four at once take two thirds of the time, and get the same pixels.
+            yield from _bands(images.banded(some).resize(side, method))
+        else:
+            for each in some:
+                image = each if isinstance(each, Image.Image) else images.of_levels(each)
+                # Which gives an image of that side as it is.
+                yield np.frombuffer(image.resize(side, method).tobytes(), np.uint8)
+
+
+def _shape(found: Decoded) -> tuple[int, ...]:
+    """Return height, width and channels."""
+    if isinstance(found, Image.Image):
+        return found.height, found.width, len(found.getbands())
+    return found.shape
 
 
 def _bands(four: Image.Image) -> Iterator[NDArray[np.uint32]]:
     """Yield each band in the lowest byte of numbers; Pillow's own way takes a third longer."""
     pixels = np.frombuffer(four.tobytes(), "<u4")
-    for band in range(len(BANDS)):
+    for band in range(TOGETHER):
         yield pixels >> np.uint32(8 * band)

@@ -33,20 +33,24 @@ data away from it, and what notices files that end early where a decoder would p
 
 from imagemill.images.encode import decoders, encode, strip_metadata
 from imagemill.images.header import Header, header, meets_contract
+from imagemill.images.levels import Levels, banded, decode_ready, of_levels
 from imagemill.images.outcome import REASONS, Limits, Unreadable
-from imagemill.images.pixels import BACKGROUND, decode_ready, read
+from imagemill.images.pixels import BACKGROUND, read
 
 __all__ = [
     "BACKGROUND",
     "REASONS",
     "Header",
+    "Levels",
     "Limits",
     "Unreadable",
+    "banded",
     "decode_ready",
     "decoders",
     "encode",
     "header",
     "meets_contract",
+    "of_levels",
     "read",
     "strip_metadata",
 ]

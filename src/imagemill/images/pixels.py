@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import simplejpeg
 from PIL import Image, _imaging
 from PIL.Image import Transpose
 
@@ -58,12 +57,12 @@ def _quickly(anatomy: Anatomy, before: Before) -> tuple[Header, Image.Image] | N
     before(header.memory)
     try:
         with guarded(header.format):
-            return header, _unopened(anatomy.picture, header.mode, anatomy.size)
+            return header, unopened(anatomy.picture, header.mode, anatomy.size)
     except Unreadable:
         return None
 
 
-def _unopened(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image:
+def unopened(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image:
     """Decode a JPEG with Pillow's decoder, which is told what is in its header."""
     blank: Image.Image = Image.Image()._new(_imaging.new(mode, size))
     blank.frombytes(data, "jpeg", mode, "", 1, 0)
@@ -82,28 +81,6 @@ def _opened(
     with guarded(header.format):
         image.load()
         return header, _convert(image, header)
-
-
-def decode_ready(data: bytes, side: tuple[int, int], mode: str) -> Image.Image:
-    """Decode a JPEG that meets the contract, of that width and height, straight to "L" or "RGB".
-
-    Its header is not read, and nothing is checked: that was done when it was found to be ready.
-    Grey of a coloured one is its luma, which ``convert`` would compute from rounded colours.
-    Raises ``Unreadable``.
-    """
-    try:
-        levels = simplejpeg.decode_jpeg(data, _COLOURSPACE[mode])
-        if levels.shape[1::-1] == side:
-            return Image.frombuffer(mode, side, levels, "raw", mode, 0, 1)
-    except ValueError:
-        pass  # it also refuses what libjpeg only warns of
-    try:
-        return _unopened(data, mode, side)
-    except (OSError, ValueError) as error:
-        raise Unreadable("corrupt", f"JPEG: {error}") from error
-
-
-_COLOURSPACE = {"L": "GRAY", "RGB": "RGB"}
 
 
 def _convert(image: Image.Image, header: Header) -> Image.Image:

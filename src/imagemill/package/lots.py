@@ -105,14 +105,15 @@ def listings(lot: Lot, member: pl.Expr) -> Iterator[pl.DataFrame]:
 
 
 def hexed(digests: pl.Series) -> pl.Series:
-    """Return digests as ``tables`` have them, 64 hexadecimal digits."""
-    digits = digests.to_numpy().tobytes().hex()
-    cut = [digits[at : at + 2 * DIGEST] for at in range(0, len(digits), 2 * DIGEST)]
+    """Return digests (N, bytes) as ``tables`` have them, in hexadecimal digits."""
+    rows = digests.to_numpy()
+    digits = rows.tobytes().hex()
+    cut = [digits[at : at + 2 * rows.shape[1]] for at in range(0, len(digits), 2 * rows.shape[1])]
     return pl.Series(digests.name, cut, pl.String)
 
 
 def digested(texts: pl.Series) -> Digests:
-    """Return what ``hexed`` makes texts of."""
+    """Return the sha256 that ``hexed`` makes these texts of."""
     data = bytes.fromhex("".join(texts.to_list()))
     return np.frombuffer(data, np.uint8).reshape(-1, DIGEST)
 

@@ -14,14 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagemill import arrays
-from imagemill.arrays import CACHED, KINDS, SOURCE, STORE, Batch, Done, Form, Origin, differing
+from imagemill.arrays import (
+    CACHED,
+    KINDS,
+    PIXELS,
+    SOURCE,
+    STORE,
+    Batch,
+    Done,
+    Form,
+    Origin,
+    differing,
+)
 from imagemill.arrays import file as files
 from imagemill.engine import Engine
 from imagemill.package import contract
 from imagemill.package.contract import FORMAT
 from imagemill.package.hdf5.layout import SLACK, cut, offsets, reserve
 from imagemill.package.hdf5.settings import Config
-from imagemill.package.lots import AT_ONCE, DIGEST, Digests, Lot, digested
+from imagemill.package.lots import AT_ONCE, Digests, Lot, digested
 from imagemill.package.shelf import Place, Shelf, values
 from imagemill.progress import progress
 
@@ -60,9 +71,9 @@ def fill_raw(
     config: Config,
     engine: Engine,
     checksum: Checksum,
-    digests: Digests,
+    hashes: NDArray[np.uint8],
 ) -> None:
-    """Write one split's pixels, and put the sha256 of each image's into ``digests``."""
+    """Write one split's pixels, and put the hash of each image's into ``hashes``, (N, 16)."""
     name, form = f"{split}_images", config.form(len(rows))
     places = [] if config.is_packed else offsets(path, name)
     work = partial(arrays.fill, form=form)
@@ -78,8 +89,8 @@ def fill_raw(
                 reserve(path, end, end + sum(map(len, done.pieces)) + slack)
                 _put(file[name], count, done, config, form)
                 file.flush()  # while there is room
-            those = np.frombuffer(done.digests, np.uint8).reshape(-1, DIGEST)
-            digests[count : count + len(those)] = those
+            those = np.frombuffer(done.hashes, np.uint8).reshape(-1, PIXELS)
+            hashes[count : count + len(those)] = those
             count += len(those)
             if places:
                 checksum.reach(places[(count - 1) // form.chunk])

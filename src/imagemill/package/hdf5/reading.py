@@ -99,7 +99,7 @@ def _slices(path: Path, split: str) -> list[_Slice]:
 
 
 def hashes(rows: _Slice) -> bytes:
-    """Return the sha256 of each image of a slice, as h5py reads it, one behind the other."""
+    """Return the hash of each image of a slice, as h5py reads it, one behind the other."""
     with h5py.File(rows.path, "r") as file:
         if f"{rows.split}_images" in file:
             return arrays.hashed(file[f"{rows.split}_images"][rows.start : rows.end])
