@@ -339,9 +339,8 @@ def compared(images: Images, rounds: int, root: Path, chosen: list[str]) -> None
                 place = root / f"{name.replace(' ', '-')}{number}" / key
                 place.mkdir(parents=True)
                 runs[key].append(Timed.of(partial(works[key], place)))
+                shutil.rmtree(place)
         print(row(name, told, runs, len(images.rows)), flush=True)
-        for part in root.glob(f"{name.replace(' ', '-')}[0-9]*"):
-            shutil.rmtree(part)
 
 
 def row(name: str, told: str, runs: dict[str, list[Timed]], count: int) -> str:
