@@ -1,6 +1,10 @@
 """Keypoints are found again where a picture is cut, turned or mirrored."""
 
+import hashlib
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +78,20 @@ def test_the_ones_of_most_contrast_are_kept():
     few, many = found(PHOTOS[0], 8), found(PHOTOS[0], 64)
     for one, other in zip(few, many, strict=True):
         assert (one == other[:8]).all()
+
+
+def digest() -> str:
+    """Tell the keypoints of all photos apart from others."""
+    return hashlib.sha256(b"".join(part.tobytes() for p in PHOTOS for part in found(p))).hexdigest()
+
+
+def test_they_do_not_depend_on_what_the_processor_can_do():
+    code = "from tests.test_measure_keypoints import digest; print(digest())"
+    plain = {**os.environ, "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX2,FMA3,FP16,AVX,SSE4.2,SSE4.1"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=plain, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert told.stdout.strip() == digest()
 
 
 @pytest.mark.parametrize("side", [(1, 1), (3, 500), (96, 96), (40, 40)])
