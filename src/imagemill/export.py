@@ -8,7 +8,6 @@ from imagemill import certificates, label_maps, packs, statistics
 from imagemill.errors import BuildError
 from imagemill.exported import MANIFEST
 from imagemill.exported.filling import Filling, Stale, filling
-from imagemill.files import replacing
 from imagemill.packaged import Packaged, Place, work_through
 from imagemill.progress import say
 
@@ -30,9 +29,9 @@ def export(packaged: Packaged, to: Path, stale: Stale, *, check: bool) -> None:
         lacking = placed.join(folder.lacking, on="member", how="semi", maintain_order="left")
         for _ in work_through("export", lacking, partial(_write, packaged, folder)):
             pass
-        _copy(packaged.folder.parent / CARD, to)
+        folder.paper(CARD, _read(packaged.folder.parent / CARD))
         for name in PAPERS:
-            _copy(packaged.folder / name, to)
+            folder.paper(name, _read(packaged.folder / name))
         folder.finish((packaged.folder / MANIFEST).read_bytes())
     say(statistics.text(packaged.contents))
     written = f"{len(lacking):,} written, each with its checksum"
@@ -52,10 +51,5 @@ def _write(packaged: Packaged, folder: Filling, batch: list[Place]) -> None:
             folder.put(member, data, digest)
 
 
-def _copy(file: Path, to: Path) -> None:
-    """Copy a file that travels beside the images; none leaves none there."""
-    if not file.exists():
-        (to / file.name).unlink(missing_ok=True)
-        return
-    with replacing(to / file.name) as part:
-        part.write_bytes(file.read_bytes())
+def _read(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None

@@ -52,11 +52,18 @@ class Filling:
         except OSError as error:
             raise _explained(error, self._root, member) from error
 
+    def paper(self, name: str, content: bytes | None) -> None:
+        """Put a file that travels beside the images; None leaves none there."""
+        if content is None:
+            (self._root / name).unlink(missing_ok=True)
+            return
+        with replacing(self._root / name) as part:
+            part.write_bytes(content)
+
     def finish(self, manifest: bytes) -> None:
         """Put the hand-off to training, then the manifest: everything is there."""
         arcface.write(self._root, self._contents)
-        with replacing(self._root / MANIFEST) as part:
-            part.write_bytes(manifest)
+        self.paper(MANIFEST, manifest)
 
 
 def _write(path: Path, content: bytes, time: int) -> None:

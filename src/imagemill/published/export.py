@@ -5,7 +5,6 @@ from pathlib import Path
 
 from imagemill import certificates, label_maps, statistics
 from imagemill.exported.filling import Filling, Stale, filling
-from imagemill.files import replacing
 from imagemill.progress import progress, say
 from imagemill.published.prefix import Prefix
 from imagemill.published.verify import disputed
@@ -24,19 +23,11 @@ def export(prefix: Prefix, to: Path, stale: Stale, *, check: bool) -> None:
     with filling(to, manifest.rows, stale, check=check) as folder:
         _fetch(prefix, folder)
         certificates.unfold(to, manifest.certificate, manifest.rows)
-        _put(to / label_maps.FILE, manifest.labels)
+        labels = None if manifest.labels is None else manifest.labels.encode()
+        folder.paper(label_maps.FILE, labels)
         folder.finish(data)
     say(statistics.text(manifest.rows))
     say(f"export: {len(manifest.rows):,} images in {to}, every checksum right")
-
-
-def _put(path: Path, text: str | None) -> None:
-    """Write a file that travels beside the images; None leaves none there."""
-    if text is None:
-        path.unlink(missing_ok=True)
-        return
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def _fetch(prefix: Prefix, folder: Filling) -> None:
