@@ -218,7 +218,9 @@ def test_a_resolved_config_knows_no_path_of_the_machine(project: Built) -> None:
         ("+engine.patience=abc", r"engine\.patience: must be seconds, 1 or more; got 'abc'"),
         ("+engine.patience=.nan", r"engine\.patience: must be seconds"),
         ("+engine.address=5", r"engine\.address: must be such as tcp://host:8786, or null; got 5"),
-        ("engine=dsk", r"IMAGEMILL_ENGINE: .*engine/dsk"),
+        ("engine=dsk", r"IMAGEMILL_ENGINE: engine=dsk: no file conf/engine/dsk.yaml; .* dask\?"),
+        ("engine.wrkers=3", r"engine\.wrkers=3: no such key; this engine has .*engine\.workers"),
+        ("engine=[", r"IMAGEMILL_ENGINE: "),
     ],
 )
 def test_an_engine_that_could_not_work_is_refused(override: str, said: str) -> None:

@@ -41,13 +41,25 @@ def resolve(project: Project, dataset: str, sections: Sections) -> dict[str, Any
 
 def runtime(conf: Path, overrides: list[str]) -> DictConfig:
     """Compose ``conf/runtime.yaml``: how to work, which never changes a result."""
+    _refuse_unknown_files(conf, overrides, "IMAGEMILL_ENGINE")
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
         try:
             composed = compose("runtime", overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"IMAGEMILL_ENGINE: {first_line(error)}") from error
+            raise ConfigError(f"IMAGEMILL_ENGINE: {_refused_at_work(error, overrides)}") from error
     _refuse_none_at_work(composed.engine)
     return composed
+
+
+def _refused_at_work(error: Exception, overrides: list[str]) -> str:
+    """Say which override the chosen engine does not have, and what it has."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if f"'{key}'" in str(error):
+            chosen = compose("runtime", [each for each in overrides if each.startswith("engine=")])
+            known = ", ".join(f"engine.{each}" for each in _ENGINE if each in chosen.engine)
+            return f"{override}: no such key; this engine has {known}"
+    return first_line(error)
 
 
 _ENGINE: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -127,19 +139,24 @@ def _refuse_unknown_choices(project: Project, dataset: str, overrides: list[str]
             f"params.yaml: datasets.{dataset}: no file conf/dataset/{dataset}.yaml"
             + suggest(dataset, choices(project.conf / "dataset"))
         )
+    _refuse_unknown_files(project.conf, overrides, f"params.yaml: datasets.{dataset}")
+
+
+def _refuse_unknown_files(conf: Path, overrides: list[str], where: str) -> None:
+    """Refuse what chooses of a group a file that it has not; ``where`` an override was given."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
-        raise ConfigError(f"params.yaml: datasets.{dataset}: {first_line(error)}") from error
+        raise ConfigError(f"{where}: {first_line(error)}") from error
     for override in parsed:
-        group = project.conf / override.key_or_group
+        group = conf / override.key_or_group
         value = override.value()
         if not group.is_dir() or override.is_delete():
             continue
         for choice in value if isinstance(value, list) else [value]:
             if str(choice) not in choices(group):
                 raise ConfigError(
-                    f"params.yaml: datasets.{dataset}: {override.input_line}: no file "
+                    f"{where}: {override.input_line}: no file "
                     f"conf/{group.name}/{choice}.yaml{suggest(str(choice), choices(group))}"
                 )
 
