@@ -50,12 +50,14 @@ def test_an_hdf5_file_has_every_image_with_its_label_and_sample(build, mode, cha
 @pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos"])
 def test_grey_images_that_are_resized_together_are_as_if_resized_alone(build, method):
     sides = [(40, 30)] * 9 + [(31, 40)] * 2 + [(16, 12)] * 6
-    images = {f"{n:02}.png": draw.photo(n, *side).convert("L") for n, side in enumerate(sides)}
-    settings = {**HDF5, "mode": "L", "filter": method, "chunk_images": 3}
-    build.write({key: make.file(image) for key, image in images.items()}, hdf5=settings)
+    files = {}
+    for n, side in enumerate(sides):
+        image, kind = draw.photo(n, *side).convert("L"), ("png", "jpeg")[n % 2]
+        files[f"{n:02}.{kind}"] = make.file(image, kind.upper())
+    build.write(files, hdf5={**HDF5, "mode": "L", "filter": method, "chunk_images": 3})
     with h5py.File(build.out / "hdf5" / hdf5.FILE) as file:
         for sample, row in zip(file["train_samples"], file["train_images"], strict=True):
-            image = images[sample.decode().removeprefix("album/")]
+            image = opened(files[sample.decode().removeprefix("album/")])
             alone = image.resize((16, 12), FILTERS[method])
             assert (row[:, :, 0] == np.asarray(alone)).all()
 
