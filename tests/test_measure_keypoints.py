@@ -1,6 +1,5 @@
 """Keypoints are found again where a picture is cut, turned or mirrored."""
 
-import hashlib
 import importlib.util
 import os
 import subprocess
@@ -13,8 +12,7 @@ from PIL.Image import Transpose
 
 from imagemill.errors import BuildError
 from imagemill.measure import Config
-from imagemill.measure.functions import Models
-from imagemill.measure.keypoints import Sift
+from imagemill.measure.keypoints import Sift, look
 from tests import draw, make
 from tests.crops import photographs
 
@@ -24,7 +22,7 @@ PHOTOS = [image for image in photographs()[:27] if min(image.size) >= 300]
 
 def found(image: Image.Image, most: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hashes, mirrored hashes and places of an image's keypoints."""
-    row = make.measured(image, Models(None, Sift(kind="sift", most=most)))
+    (row,) = Sift(kind="sift", most=most)([look(make.picture(image))])
     hashes, mirrored = (np.frombuffer(row[name], "<u8") for name in ("hashes", "mirrored"))
     return hashes, mirrored, np.frombuffer(row["places"], "<f2").reshape(-1, 4)
 
@@ -82,7 +80,7 @@ def test_the_ones_of_most_contrast_are_kept():
 
 def digest() -> str:
     """Tell the keypoints of all photos apart from others."""
-    return hashlib.sha256(b"".join(part.tobytes() for p in PHOTOS for part in found(p))).hexdigest()
+    return make.sha(b"".join(part.tobytes() for photo in PHOTOS for part in found(photo)))
 
 
 def test_they_do_not_depend_on_what_the_processor_can_do():
