@@ -336,8 +336,8 @@ def compared(images: Images, rounds: int, root: Path, chosen: list[str]) -> None
         runs: dict[str, list[Timed]] = {key: [] for key in works}
         for number in range(rounds):
             for key in sorted(works, reverse=bool(number % 2)):
-                place = root / f"{name.replace(' ', '-')}{number}" / key
-                place.mkdir(parents=True)
+                place = root / key
+                place.mkdir()
                 runs[key].append(Timed.of(partial(works[key], place)))
                 shutil.rmtree(place)
         print(row(name, told, runs, len(images.rows)), flush=True)
