@@ -40,7 +40,7 @@ KINDS = (STORE, SOURCE, "JPEG", "PNG", "WEBP")
 """Where an image is, or the format of a source's file that is presumed to be bare."""
 
 DIGEST = 32  # bytes of a sha256
-PIXELS = 16  # bytes of what ``hashed`` returns of a row
+HASH = 16  # bytes of a row's, see ``hashed``
 
 
 class PresumedWronglyError(Exception):

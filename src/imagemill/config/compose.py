@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from imagemill.config import UNTRACKED, Section, broken_yaml, load, tracked
-from imagemill.config.explain import checked, first_line, missing_choice, refused
+from imagemill.config.explain import at_fault, checked, first_line, missing_choice, refused
 from imagemill.config.origins import Origins, body
 from imagemill.config.project import Project, choices
 from imagemill.errors import ConfigError, suggest
@@ -53,13 +53,12 @@ def runtime(conf: Path, overrides: list[str]) -> DictConfig:
 
 def _refused_at_work(error: Exception, overrides: list[str]) -> str:
     """Say which override the chosen engine does not have, and what it has."""
-    for override in overrides:
-        key = override.partition("=")[0]
-        if f"'{key}'" in str(error):
-            chosen = compose("runtime", [each for each in overrides if each.startswith("engine=")])
-            known = ", ".join(f"engine.{each}" for each in _ENGINE if each in chosen.engine)
-            return f"{override}: no such key; this engine has {known}"
-    return first_line(error)
+    override = at_fault(error, overrides)
+    if override is None:
+        return first_line(error)
+    chosen = compose("runtime", [each for each in overrides if each.startswith("engine=")])
+    known = ", ".join(f"engine.{each}" for each in _ENGINE if each in chosen.engine)
+    return f"{override}: no such key; this engine has {known}"
 
 
 _ENGINE: dict[str, tuple[str, Callable[[Any], bool]]] = {

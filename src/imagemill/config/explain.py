@@ -1,6 +1,6 @@
 """Mistakes in a config, in one line each: file, key, what is wrong, what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from hydra.errors import MissingConfigException
@@ -80,15 +80,23 @@ def missing_choice(error: MissingConfigException, dataset: str) -> str:
 
 def refused(error: Exception, dataset: str, project: Project) -> str:
     """Say what Hydra refused, naming the override at fault where it is one."""
+    override = at_fault(error, project.overrides(dataset))
+    if override is not None:
+        return (
+            f"params.yaml: datasets.{dataset}: {override}: no such key"
+            f"{suggest(_key(override), keys(project.conf))}"
+        )
+    return f"conf/dataset/{dataset}.yaml: {' '.join(str(error).split())}"
+
+
+def at_fault(error: Exception, overrides: Sequence[str]) -> str | None:
+    """Return the override that Hydra refused, where it is one."""
     text = str(error)
-    for override in project.overrides(dataset):
-        key = override.lstrip("+~").split("=")[0]
-        if f"'{key}'" in text or override in text:
-            return (
-                f"params.yaml: datasets.{dataset}: {override}: no such key"
-                f"{suggest(key, keys(project.conf))}"
-            )
-    return f"conf/dataset/{dataset}.yaml: {' '.join(text.split())}"
+    return next((each for each in overrides if f"'{_key(each)}'" in text or each in text), None)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0]
 
 
 def first_line(error: Exception) -> str:

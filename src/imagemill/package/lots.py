@@ -27,7 +27,8 @@ class Lot:
     """A row for each kept sample, as ``contents`` has them."""
     rows: pl.DataFrame
     """``image`` (row of ``images``), ``copy``, ``shared`` (another file has its name), ``part``;
-    later ``order``, and of the rendition ``packaged`` (``Digests``) and all that ``Place`` has."""
+    later ``order``, and of the rendition ``packaged`` (``Digests``, or
+    (N, 16) of raw pixels, as ``arrays.hashed`` has them) and all that ``Place`` has."""
     labels: Sequence[str] = ()
     """In the order of their numbers; one may have no image."""
     words: Mapping[str, pl.Series] = field(default_factory=dict)
@@ -114,8 +115,22 @@ def hexed(digests: pl.Series) -> pl.Series:
 
 def digested(texts: pl.Series) -> Digests:
     """Return the sha256 that ``hexed`` makes these texts of."""
-    data = bytes.fromhex("".join(texts.to_list()))
-    return np.frombuffer(data, np.uint8).reshape(-1, DIGEST)
+    return np.frombuffer(unhexed(texts), np.uint8).reshape(-1, DIGEST)
 
 
-__all__ = ["AT_ONCE", "DIGEST", "Digests", "Lot", "by_member", "digested", "hexed", "listings"]
+def unhexed(texts: pl.Series) -> bytes:
+    """Return the digests that ``hexed`` makes texts of, one behind the other."""
+    return bytes.fromhex("".join(texts.to_list()))
+
+
+__all__ = [
+    "AT_ONCE",
+    "DIGEST",
+    "Digests",
+    "Lot",
+    "by_member",
+    "digested",
+    "hexed",
+    "listings",
+    "unhexed",
+]

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from imagemill.arrays import PIXELS
+from imagemill.arrays import HASH
 from imagemill.engine import Engine
 from imagemill.files import replacing
 from imagemill.package.checksums import Files
 from imagemill.package.hdf5 import filling, reading
 from imagemill.package.hdf5.layout import lay_out
 from imagemill.package.hdf5.settings import FILE, Config
-from imagemill.package.lots import AT_ONCE, Lot
+from imagemill.package.lots import AT_ONCE, Lot, unhexed
 from imagemill.package.shelf import Shelf
 from imagemill.tables import CONTENTS, Pieces
 
@@ -60,7 +60,7 @@ def _fill_raw(
     path: Path, lot: Lot, shelf: Shelf, config: Config, engine: Engine, checksum: filling.Checksum
 ) -> Lot:
     """Write the pixels of every split; return what the package holds then."""
-    hashes = np.empty((len(lot), PIXELS), np.uint8)
+    hashes = np.empty((len(lot), HASH), np.uint8)
     start = 0
     for split, rows in lot.parts():
         those = hashes[start : start + len(rows)]
@@ -103,7 +103,7 @@ def reread(folder: Path, engine: Engine) -> int:
     listed = CONTENTS.read(folder).with_columns(part).sort("part", row)
     for (split,), rows in listed.group_by("part", maintain_order=True):
         reading.verify_columns(path, str(split), rows.iter_slices(AT_ONCE))
-        reading.verify_images(path, str(split), bytes.fromhex("".join(rows["packaged"])), engine)
+        reading.verify_images(path, str(split), unhexed(rows["packaged"]), engine)
     reading.verify_labels(path, _numbers(listed))
     return len(listed)
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from imagemill import arrays
 from imagemill.arrays import (
     CACHED,
+    HASH,
     KINDS,
-    PIXELS,
     SOURCE,
     STORE,
     Batch,
@@ -89,7 +89,7 @@ def fill_raw(
                 reserve(path, end, end + sum(map(len, done.pieces)) + slack)
                 _put(file[name], count, done, config, form)
                 file.flush()  # while there is room
-            those = np.frombuffer(done.hashes, np.uint8).reshape(-1, PIXELS)
+            those = np.frombuffer(done.hashes, np.uint8).reshape(-1, HASH)
             hashes[count : count + len(those)] = those
             count += len(those)
             if places:
